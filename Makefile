@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+#   make            build everything into out/
+#   make check      unit tests and simulator        (no root)
+#   make check-bpf  feed packets to the BPF programs (root)
+#   make check-net  network-namespace tests         (root)
+#   make check-apps real programs under taspilot    (root)
+#   make test       dependencies, sanitizers, all of the above (root)
+#   make demo       the main job, in namespaces, beside plain Linux (root)
+#   make bench      Linux against taspilot, side by side (root)
+#   make deps       install with apt what is missing (root)
+#   make install DESTDIR= PREFIX=/usr/local
+#   make format     clang-format over the tree
+#   SAN=address,undefined | thread    build with sanitizers, into out-$(SAN)/
+#   TESTS="name..."  of check-net, check-apps: only these       V=1  show commands
+
+CC	?= cc
+CLANG	?= clang
+BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool /usr/bin/bpftool /sbin/bpftool) bpftool)
+comma	:= ,
+OUT	?= out$(if $(SAN),-$(firstword $(subst $(comma), ,$(SAN))))
+CFLAGS	?= -O2 -g
+SAN	?=
+PREFIX	?= /usr/local
+DESTDIR	?=
+
+warn	:= -Wall -Wextra -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
+all_c	 = -std=gnu17 $(warn) -D_GNU_SOURCE -Iinclude -I$(OUT) -MMD -MP $(CFLAGS) \
+	   $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
+bpflibs	:= -lxdp -lbpf -lelf -lz -lpthread
+Q	:= $(if $(V),,@)
+say	 = $(if $(V),,@printf '  %-5s %s\n' $(1) $@)
+objs	 = $(patsubst %.c,$(OUT)/%.o,$(wildcard $(addsuffix /*.c,$(1))))
+
+common	:= $(call objs,user/common)
+fast	:= $(call objs,user/fast)
+daemon	:= $(call objs,user/slow) $(fast) $(common)
+# what of the slow path the command needs too: undoing an attach, probing a NIC
+cli	:= $(call objs,user/cli) $(common) $(OUT)/user/slow/undo.o $(OUT)/user/slow/nic.o
+shim	:= $(patsubst %.c,$(OUT)/%.pic.o,$(wildcard user/shim/*.c))
+skels	:= $(patsubst bpf/%.bpf.c,$(OUT)/%.skel.h,$(wildcard bpf/*.bpf.c))
+units	:= $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
+benches	:= $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/*.c))
+helpers	:= $(patsubst tests/helpers/%.c,$(OUT)/helpers/%,$(wildcard tests/helpers/*.c))
+
+all: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so $(skels) $(benches) $(helpers)
+
+$(OUT)/taspilot: $(cli)
+	$(call say,LD)
+	$(Q)$(CC) $(all_c) -o $@ $^ $(bpflibs)
+
+$(OUT)/taspilotd: $(daemon)
+	$(call say,LD)
+	$(Q)$(CC) $(all_c) -o $@ $^ $(bpflibs) -lm
+
+$(OUT)/libtaspilot.so: $(shim) user/shim/exports.map
+	$(call say,LD)
+	$(Q)$(CC) $(all_c) -shared -Wl,--version-script=user/shim/exports.map -Wl,-z,now -o $@ $(shim) -ldl -lpthread
+
+$(OUT)/%.pic.o: %.c
+	$(call say,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -fPIC -fvisibility=hidden -ftls-model=initial-exec -c -o $@ $<
+
+$(OUT)/%.o: %.c | $(skels)
+	$(call say,CC)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -c -o $@ $<
+
+$(OUT)/%.bpf.o: bpf/%.bpf.c $(OUT)/vmlinux.h
+	$(call say,BPF)
+	$(Q)mkdir -p $(@D) && $(CLANG) -target bpf -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -I$(OUT) \
+		-I/usr/include/$(shell $(CC) -dumpmachine) -MMD -MP -MF $(OUT)/$*.bpf.d -c -o $@ $<
+
+$(OUT)/%.skel.h: $(OUT)/%.bpf.o
+	$(call say,SKEL)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
+
+$(OUT)/vmlinux.h:
+	$(call say,BTF)
+	$(Q)mkdir -p $(@D) && $(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@.tmp && mv $@.tmp $@
+
+# A unit test names the sources it needs in its first lines:  /* needs: user/fast/timer.c ... */
+needs	 = $(patsubst %.c,$(OUT)/%.o,$(shell sed -n 's,^.*needs: *\(.*[^ ]\) *\*/.*,\1,p;10q' $(1)))
+.SECONDEXPANSION:
+$(OUT)/test_%: tests/unit/test_%.c $$(call needs,tests/unit/test_$$*.c)
+	$(call say,TEST)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $^ -lcmocka -lpthread -lm
+
+$(OUT)/bench/%: tests/bench/%.c
+	$(call say,BENCH)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< -lpthread -lm
+
+$(OUT)/helpers/%: tests/helpers/%.c
+	$(call say,HELP)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< -lpthread
+
+check: $(units)
+	$(Q)for t in $^; do ./$$t || exit 1; done
+
+clean:
+	rm -rf out out-*
+
+.PHONY: all check clean
+.SECONDARY:
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * bpf_abi.h - every byte that the BPF programs and user space exchange.
+ *
+ * Included by both. Hash keys compare bytes, so no struct here has padding.
+ * Addresses are always 16 bytes; IPv4 stands as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2).
+ */
+#ifndef TASPILOT_BPF_ABI_H
+#define TASPILOT_BPF_ABI_H
+
+#include <linux/types.h>
+
+#define TP_MAX_FLOWS	(1 << 20)	/* entries of tp_flows, tp_cookies */
+#define TP_MAX_LISTEN	4096		/* entries of tp_listeners */
+#define TP_MAX_QUEUES	64		/* entries of tp_xsks */
+#define TP_SLOW_BYTES	(4 << 20)	/* tp_slow: power of two, page multiple */
+#define TP_STALE_NS	500000000ULL	/* a heartbeat older than this is a dead daemon's */
+#define TP_MARK		0x7a5b1107	/* skb->mark: "the slow path sent this, let it by" */
+#define TP_FRAME_MAX	9216		/* longest frame that a ring record carries */
+
+/* A connection as the wire names it, seen from this host. Network byte order. */
+struct tp_flow_key {
+	__be32 peer_ip[4];
+	__be32 local_ip[4];
+	__be16 peer_port;
+	__be16 local_port;
+};
+
+/* Who carries the bytes of a connection, and so what happens to its frames.
+ *
+ *  state  from the wire               from Linux (tc egress)     left by
+ *  WATCH  tp_slow -> TAP -> Linux     TAP -> slow path -> wire   third ACK, expiry
+ *  RELAY  the same                    the same                   claim, expiry
+ *  HOLD   tp_slow, kept in order      TAP, kept                  claim.c, handback.c
+ *  FAST   XSK, whatever the flags     TAP: a request to us       handback.c
+ *  LINUX  XDP_PASS, tc translates     tc translates              expiry, a new SYN-ACK
+ *
+ * TIME_WAIT is LINUX with no program left: the entry goes when Linux's socket has gone.
+ */
+enum tp_flow_state {
+	TP_NONE,			/* no entry: plain Linux */
+	TP_WATCH,
+	TP_RELAY,
+	TP_HOLD,
+	TP_FAST,
+	TP_LINUX,
+};
+
+struct tp_flow_val {
+	__u32 state;			/* enum tp_flow_state */
+	__u32 flow_id;			/* index of the fast path's flow, valid in FAST */
+	__u32 tx_delta;			/* wire minus Linux, numbers of our data (LINUX) */
+	__u32 rx_delta;			/* wire minus Linux, numbers of the peer's data (LINUX) */
+};
+
+/* A port that a registered program listens on. local_ip all zero: any address. */
+struct tp_listen_key {
+	__be32 local_ip[4];
+	__be16 local_port;
+	__u16 zero;
+};
+
+/* tp_cookies: sockets that we must hear of, by SO_COOKIE. */
+#define TP_COOKIE_CONNECT	1U	/* its SYN goes through the TAP */
+#define TP_COOKIE_CLAIMED	2U	/* its release is reported (TP_REC_RELEASE) */
+
+/* tp_config, one entry. */
+struct tp_config {
+	__u64 heartbeat_ns;		/* CLOCK_MONOTONIC, written by taspilotd */
+};
+
+/* XDP puts this in front of a frame that it redirects to an XSK (xdp data_meta). */
+struct tp_meta {
+	__u32 magic;			/* TP_META_MAGIC, else the driver dropped it */
+	__u32 flow_id;
+};
+#define TP_META_MAGIC	0x74706d31U
+
+/* Records of tp_slow. */
+enum tp_record_kind {
+	TP_REC_FRAME,			/* a frame from the wire, for Linux or a held flow */
+	TP_REC_RELEASE,			/* the last reference to a claimed socket went */
+};
+
+struct tp_record {
+	__u64 time_ns;			/* CLOCK_MONOTONIC when it was written */
+	__u64 cookie;			/* TP_REC_RELEASE: whose */
+	__u32 kind;			/* enum tp_record_kind */
+	__u32 state;			/* FRAME: the flow's state that XDP saw, or TP_NONE */
+	__u32 len;			/* FRAME: bytes that follow */
+	__u32 queue;			/* FRAME: RX queue */
+	/* the frame */
+};
+
+/* tp_count: one counter per verdict and CPU. Names as `taspilot status` prints them. */
+#define TP_VERDICTS(X)						\
+	X(XDP_FAST,		"xdp_fast")		/* to an XSK */			\
+	X(XDP_NO_XSK,		"xdp_no_xsk")		/* FAST, but no socket: ring */	\
+	X(XDP_RELAY,		"xdp_relay")		/* WATCH/RELAY: ring */		\
+	X(XDP_HOLD,		"xdp_hold")		/* HOLD: ring */		\
+	X(XDP_SYN,		"xdp_syn")		/* SYN to a listener: ring */	\
+	X(XDP_ARP,		"xdp_arp")		/* ARP: ring */			\
+	X(XDP_ICMP,		"xdp_icmp")		/* error about a flow: ring */	\
+	X(XDP_LINUX,		"xdp_linux")		/* LINUX: pass */		\
+	X(XDP_RING_FULL_PASS,	"xdp_ring_full_pass")	/* ring full: passed */		\
+	X(XDP_RING_FULL_DROP,	"xdp_ring_full_drop")	/* ring full: dropped */	\
+	X(XDP_STALE,		"xdp_stale")		/* no heartbeat: passed */	\
+	X(XDP_PASS_OTHER,	"xdp_pass")		/* not ours */			\
+	X(TCI_GUARD,		"tci_guard")		/* tc ingress dropped (I8) */	\
+	X(TCI_HOLD,		"tci_hold")		/* tc ingress: HOLD, to TAP */	\
+	X(TCI_LINUX,		"tci_linux")		/* tc ingress translated */	\
+	X(TCI_PASS,		"tci_pass")						\
+	X(TCE_DOOR,		"tce_door")		/* tc egress: to the TAP */	\
+	X(TCE_ARP,		"tce_arp")		/* tc egress: ARP to the TAP */	\
+	X(TCE_LINUX,		"tce_linux")		/* tc egress translated */	\
+	X(TCE_STALE,		"tce_stale")		/* no heartbeat: passed */	\
+	X(TCE_PASS,		"tce_pass")						\
+	X(DOOR_IN,		"door_in")		/* tas0 ingress -> NIC ingress */
+
+enum tp_verdict {
+#define X(id, name) TP_V_##id,
+	TP_VERDICTS(X)
+#undef X
+	TP_VERDICT_COUNT,
+};
+
+/* What Linux knows of a connection, filled by the tp_ask program (see ask.h).
+ * Sequence numbers in host byte order.
+ */
+struct tp_answer {
+	__u32 found;			/* 0: no such full socket; TCP_TIME_WAIT state still set */
+	__u32 tcp_state;		/* TCP_ESTABLISHED... (net/tcp_states.h), 0 none */
+	__u64 cookie;
+	__u32 uid;			/* sk_uid */
+	__u32 snd_una, snd_nxt, write_seq;
+	__u32 rcv_nxt, copied_seq, rcv_wup, rcv_wnd;
+	__u32 snd_wnd;			/* bytes, scaled */
+	__u32 mss_cache;		/* payload of a full segment, options taken off */
+	__u32 advmss;
+	__u32 ts_offset;		/* TSval = CLOCK_MONOTONIC ms + this */
+	__u32 ts_recent;
+	__u32 snd_cwnd;			/* segments */
+	__u32 snd_ssthresh;		/* segments */
+	__u32 srtt_us;			/* 0: no sample yet; not shifted */
+	__u32 rttvar_us;		/* not shifted */
+	__u32 rto_us;
+	__u32 rto_min_us;
+	__u32 pmtu;
+	__u32 rcvbuf, sndbuf;		/* sk_rcvbuf, sk_sndbuf */
+	__u32 user_timeout_ms;
+	__u32 sk_err;
+	__u64 max_pacing_rate;		/* bytes per second, ~0 none */
+	__u8 snd_wscale, rcv_wscale;
+	__u8 sack_ok, ts_ok, ecn_ok, wscale_ok;
+	__u8 nodelay, cork;
+	__u8 ooo;			/* Linux holds out-of-order segments */
+	__u8 odd;			/* MPTCP, MD5, AO, repair, ULP, usec timestamps...: leave it */
+	__u8 tos, ttl;
+	__u8 shutdown;			/* sk_shutdown */
+	__u8 pad[3];
+	char cc[16];			/* congestion control, by Linux's name */
+};
+
+#ifndef __cplusplus
+_Static_assert(sizeof(struct tp_flow_key) == 36, "key has padding");
+_Static_assert(sizeof(struct tp_flow_val) == 16, "value has padding");
+_Static_assert(sizeof(struct tp_listen_key) == 20, "key has padding");
+_Static_assert(sizeof(struct tp_record) == 32, "record has padding");
+#endif
+
+#endif
