@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * attach.h - put taspilot on a NIC, all or nothing, and take it off without a trace.
+ *
+ * attach_nic() does everything that needs privileges, in this order, and undoes what it did
+ * when a step fails: checks, bpffs, run directory and state file, TAP, NIC features, load and
+ * pin, tc, XDP last. What has to be undone is in the state file before it is done, so that
+ * undo.c can do it without the daemon that did it.
+ */
+#ifndef TASPILOT_SLOW_ATTACH_H
+#define TASPILOT_SLOW_ATTACH_H
+
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "taspilot/bpf_abi.h"
+#include "taspilot/shm_abi.h"
+
+enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_SKB };
+
+struct attach_opts {
+	const char *ifname;
+	const char *tap;		/* default tas0 */
+	enum attach_mode mode;
+	uint32_t queues;		/* 0: all RX queues */
+};
+
+struct nic {				/* what we know of the NIC, see nic.c */
+	char ifname[IF_NAMESIZE];
+	char driver[32];
+	int ifindex;
+	uint8_t mac[ETH_ALEN];
+	uint32_t mtu;
+	uint32_t rx_queues;
+	bool up;
+	bool partial_csum;		/* frames may carry only the pseudo-header sum (veth, virtio) */
+	bool tso;			/* the device segments for us (tx-tcp-segmentation) */
+};
+
+struct attached {
+	struct nic nic;
+	bool native;			/* XDP in the driver, not generic */
+	char tap[IF_NAMESIZE];
+	int tap_fd;			/* IFF_TAP|IFF_NO_PI|IFF_VNET_HDR, non-blocking, multi-read */
+	int tap_ifindex;
+	int flows_fd, listeners_fd, cookies_fd, xsks_fd, slow_fd, count_fd, config_fd;
+	int ask_fd;			/* the tp_ask program, for ask.c */
+	bool release_hook;		/* cgroup/sock_release is attached */
+	char run_dir[108];		/* /run/taspilot/<ifname>, made by us, mode 0755 */
+	void *private;
+};
+
+/* 0 or -errno, having logged what failed on what object and what to do. */
+int attach_nic(const struct attach_opts *o, struct attached **ret_att);
+/* Undo all of it. Also for a daemon that is gone: see undo.h. */
+void detach_nic(struct attached *att);
+
+/* ask.c: what Linux knows of the connection @key now. 0, or -errno if the program failed;
+ * "no such socket" is 0 with found == 0.
+ */
+int ask_linux(const struct attached *att, const struct tp_flow_key *key,
+	      struct tp_answer *ret_answer);
+
+#endif
