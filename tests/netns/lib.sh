@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+#
+# lib.sh - what every namespace test sources.
+#
+# The test runs in its own net, mount and PID namespaces, with a /run, a bpffs and a /proc
+# of its own: it cannot see or harm the machine, two runs cannot meet, and there is no
+# cleanup to forget. When the script ends the kernel takes everything away.
+#
+#   OUT=dir        where the programs were built (default: out beside the Makefile)
+#   TP_PLAIN=1     the same test without taspilot: attach and detach do nothing, `run` runs
+#                  its command directly, and what only taspilot can show is not asserted.
+#                  Whatever fails then is a fault of the test.
+set -euo pipefail
+
+skip() { echo "1..0 # SKIP $*"; exit 77; }
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+OUT=$(realpath -m "${OUT:-$top/out}")
+export OUT PATH="$OUT:$OUT/bench:$OUT/helpers:/usr/sbin:/usr/bin:/sbin:/bin"
+
+[ "$(id -u)" = 0 ] || skip "needs root"
+if [ -z "${TP_PRIVATE:-}" ]; then
+	TP_PRIVATE=1 exec unshare --net --mount --pid --fork --kill-child "$0" "$@"
+fi
+unset TP_PRIVATE	# a test that a test runs gets namespaces of its own
+
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run
+mkdir -p /run/netns /run/tmp
+mount -t bpf bpf /sys/fs/bpf 2>/dev/null || skip "this kernel has no bpffs"
+export TMPDIR=/run/tmp
+ip link set lo up
+
+plain() { [ -n "${TP_PLAIN:-}" ]; }
+need() { local c; for c; do command -v "$c" >/dev/null || skip "$c is not installed"; done; }
+plain || need taspilot taspilotd
+
+# --- namespaces and links ---------------------------------------------------------------
+
+# in_ns NS CMD... - run in a namespace, keeping our bpffs in sight
+in_ns() { nsenter --net="/run/netns/$1" -- "${@:2}"; }
+
+# start VAR NS CMD... - the same in the background; its own process id goes to VAR
+start() {
+	nsenter --net="/run/netns/$2" -- "${@:3}" </dev/null &
+	printf -v "$1" %s "$!"
+}
+
+# stop PID [SIGNAL] - and wait until it is gone
+stop() {
+	kill "-${2:-TERM}" "$1" 2>/dev/null || true
+	wait_for gone "$1"
+	wait "$1" 2>/dev/null || true
+}
+gone() { [ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null; }
+
+# link NS IF ADDR NS IF ADDR [queues=N] [wire] - join two namespaces with a veth pair.
+# The first is the peer: like what comes from a wire, its checksums are whole. With "wire"
+# its segments are MTU-sized too: no TSO, no GSO there.
+link() {
+	local queues=1 wire= o
+	for o in "${@:7}"; do
+		case $o in
+		queues=*) queues=${o#*=} ;;
+		wire) wire=1 ;;
+		*) echo "link: what is '$o'?"; return 1 ;;
+		esac
+	done
+	for o in "$1" "$4"; do
+		[ -e "/run/netns/$o" ] || { ip netns add "$o" && ip -n "$o" link set lo up; }
+	done
+	ip link add "$2" netns "$1" numtxqueues "$queues" numrxqueues "$queues" type veth \
+		peer name "$5" netns "$4" numtxqueues "$queues" numrxqueues "$queues"
+	in_ns "$1" ethtool -K "$2" tx off >/dev/null
+	[ -z "$wire" ] || in_ns "$1" ethtool -K "$2" tso off gso off >/dev/null
+	ip -n "$1" addr add "$3" dev "$2"; ip -n "$1" link set "$2" up
+	ip -n "$4" addr add "$6" dev "$5"; ip -n "$4" link set "$5" up
+	wait_for carrier "$1" "$2"
+	wait_for carrier "$4" "$5"
+}
+carrier() { ip -n "$1" -o link show "$2" | grep -q LOWER_UP; }
+
+# sysctl_in NS NAME=VALUE... - of that network namespace
+sysctl_in() { in_ns "$1" sysctl -qw "${@:2}"; }
+
+# --- waiting ----------------------------------------------------------------------------
+
+# wait_for CMD... - until CMD succeeds. The limit only ends a test that has failed: it is
+# long, because the machine may be slow and other tests may run beside this one.
+wait_for() {
+	local end=$((SECONDS + ${TP_PATIENCE:-20}))
+	until "$@" >/dev/null 2>&1; do
+		((SECONDS < end)) || { echo "timed out waiting for: $*"; return 1; }
+		sleep 0.02
+	done
+}
+
+listening() { [ -n "$(in_ns "$1" ss -Hltn "sport = :$2")" ]; }
+not() { ! "$@"; }
+
+# --- taspilot ---------------------------------------------------------------------------
+
+attach() { plain || in_ns "$1" taspilot attach "${@:2}"; }
+detach() { plain || in_ns "$1" taspilot detach "${@:2}"; }
+
+# accel VAR NS CMD... - like start, under `taspilot run`
+accel() {
+	if plain; then start "$@"; else start "$1" "$2" taspilot run -- "${@:3}"; fi
+}
+# accel_in NS CMD... - like in_ns, under `taspilot run`
+accel_in() {
+	if plain; then in_ns "$@"; else in_ns "$1" taspilot run -- "${@:2}"; fi
+}
+
+# tp_status NS IF FIELD - one number of `taspilot status --json`
+tp_status() {
+	in_ns "$1" taspilot status --json |
+		jq -r --arg i "$2" --arg f "$3" '[.. | objects | select(.ifname? == $i)][0][$f]'
+}
+
+# daemon_pid IF
+daemon_pid() { cat "${TASPILOT_RUN_DIR:-/run/taspilot}/$1/pid"; }
+
+# map_entries IF MAP - how many entries a pinned map has
+map_entries() { bpftool -j map dump pinned "/sys/fs/bpf/taspilot/$1/$2" | jq length; }
+
+# no_flows NS IF - true when nothing is left of any connection
+no_flows() {
+	plain || { [ "$(tp_status "$1" "$2" flows)" = 0 ] && [ "$(map_entries "$2" tp_flows)" = 0 ]; }
+}
+
+# --- counting ---------------------------------------------------------------------------
+
+# snmp NS FIELD - of the namespace's Tcp line, e.g. InSegs
+snmp() {
+	in_ns "$1" awk -v f="$2" '$1 == "Tcp:" && !n { for (i = 2; i <= NF; i++) if ($i == f) n = i; next }
+		$1 == "Tcp:" { print $n }' /proc/self/net/snmp
+}
+
+# count_from NS IF, then fast_share NS IF: percent of the segments received since then that
+# the fast path took. What Linux counts is all that it saw, handshakes and closes included.
+count_from() {
+	from_linux=$(snmp "$1" InSegs)
+	plain || from_fast=$(tp_status "$1" "$2" segments_fast_rx)
+}
+segments_linux() { echo $(($(snmp "$1" InSegs) - from_linux)); }
+segments_fast() { echo $(($(tp_status "$1" "$2" segments_fast_rx) - from_fast)); }
+fast_share() {
+	awk -v f="$(segments_fast "$@")" -v l="$(segments_linux "$1")" \
+		'BEGIN { printf "%.2f\n", f + l ? 100 * f / (f + l) : 0 }'
+}
+
+# mostly_fast NS IF [PERCENT] - assert it, and that Linux took less than 5%
+mostly_fast() {
+	plain && return
+	local share
+	share=$(fast_share "$1" "$2")
+	echo "fast $(segments_fast "$1" "$2"), Linux $(segments_linux "$1"): $share%"
+	at_least "${3:-95}" "$share" "percent of segments fast"
+}
+
+# --- asserting --------------------------------------------------------------------------
+
+# is WANT GOT [WHAT] - say both when they differ
+is() { [ "$2" = "$1" ] || { echo "${3:+$3: }want '$1', got '$2'"; return 1; }; }
+# at_least LEAST GOT WHAT, at_most MOST GOT WHAT - numbers, fractions too
+at_least() { awk "BEGIN { exit !($2 >= $1) }" || { echo "$3: $2, want at least $1"; return 1; }; }
+at_most() { awk "BEGIN { exit !($2 <= $1) }" || { echo "$3: $2, want at most $1"; return 1; }; }
+# fails CMD... - CMD must fail
+fails() { ! "$@" || { echo "should have failed: $*"; return 1; }; }
+
+# --- running ----------------------------------------------------------------------------
+
+# run_tests - every function named test_*, in the order of their names in the file, in TAP;
+# output only where it failed. Each runs in the background, because inside "if" bash quietly
+# ignores set -e, and as a process group, so that what it started goes with it.
+run_tests() {
+	local n=0 bad=0 t log all rc
+	log=$(mktemp)
+	mapfile -t all < <(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$0")
+	echo "1..${#all[@]}"
+	for t in "${all[@]}"; do
+		[ -z "${TP_ONLY:-}" ] || [[ $t == $TP_ONLY ]] || continue
+		n=$((n + 1))
+		set -m
+		(set -e; "$t") >"$log" 2>&1 &
+		set +m
+		rc=0
+		wait $! || rc=$?
+		kill -KILL -- "-$!" 2>/dev/null || true
+		case $rc in
+		0) echo "ok $n - ${t#test_}" ;;
+		77) echo "ok $n - ${t#test_} # SKIP $(tail -n 1 "$log")" ;;
+		*) echo "not ok $n - ${t#test_}"; bad=1; sed 's/^/#   /' "$log" ;;
+		esac
+		[ -z "${V:-}" ] || [ $rc != 0 ] || sed 's/^/#   /' "$log"
+	done
+	exit "$bad"
+}
