@@ -21,6 +21,11 @@
  * Wake-ups. Who wants to sleep: set its sleep word, full fence, look again, sleep. Who
  * produced: write, full fence, exchange the sleep word with 0, wake if it was set. So
  * one wake a batch, and none towards somebody awake.
+ *
+ * Writing while a flow goes back to Linux. taspilotd stores state = LEAVING, full fence, and only
+ * then takes the last look at tx_head. So a writer stores tx_head, full fence, looks at state: if
+ * it is FAST still, these bytes will go by the pipe. If not, it waits for LINUX; what stands in
+ * [tx_tail, tx_head) then was not sent, and is written to the real fd before anything else.
  */
 #ifndef TASPILOT_SHM_ABI_H
 #define TASPILOT_SHM_ABI_H

@@ -16,8 +16,13 @@
  *   fast: FAST_EV_*        what happened that Linux must learn
  *   slow: FAST_CMD_LEAVE   quiesce; FAST_EV_QUIET (with final numbers) when all is
  *                          acknowledged; from then on the flow neither sends nor receives
- *   slow: FAST_CMD_FREE    forget it; FAST_EV_FREED: its flow_id may be used again
+ *   slow: FAST_CMD_LEAVE   again, when the program had written between QUIET and tp_slot.state
+ *                          LEAVING: the flow lives on, sends what stands in its tx pipe now, and
+ *                          is QUIET once more
+ *   slow: FAST_CMD_FREE    forget it; FAST_EV_FREED: its flow_id may be used again. Always the
+ *                          last command of a flow, after QUIET, DEAD and FAST_CMD_RST alike
  *
+ * FIN and RELEASE for a flow that is QUIET are ignored: Linux does these with the peer itself.
  * The fast thread leaves by itself (as if told LEAVE) as soon as the peer's FIN has arrived
  * or our FIN is acknowledged, and everything of ours is acknowledged. After TCP_DO_RESET,
  * TIMEOUT or ABORT the flow is dead at once.
@@ -79,7 +84,7 @@ enum fast_cmd_kind {
 	FAST_CMD_INJECT,		/* frame for a flow of yours (or of a flow gone: dropped) */
 	FAST_CMD_FIN,			/* flow_id: Linux asked for our FIN */
 	FAST_CMD_RELEASE,		/* flow_id: no program holds the socket any more */
-	FAST_CMD_RST,			/* flow_id: Linux reset it: send RST, forget it */
+	FAST_CMD_RST,			/* flow_id: Linux reset it: send RST, be dead; FREE follows */
 	FAST_CMD_LEAVE,			/* flow_id: back to Linux when quiet */
 	FAST_CMD_FREE,			/* flow_id */
 	FAST_CMD_NOTIFY,		/* flow_id: wake the program, its slot's state changed */
