@@ -96,9 +96,30 @@ $(OUT)/helpers/%: tests/helpers/%.c
 check: $(units)
 	$(Q)for t in $^; do ./$$t || exit 1; done
 
+units: $(units)
+
+check-net: all
+	$(Q)OUT=$(OUT) tests/netns/run $(TESTS)
+
+check-apps: all
+	$(Q)OUT=$(OUT) tests/apps/run $(TESTS)
+
+test:
+	$(Q)scripts/install-deps
+	$(Q)OUT=$(OUT) tests/run
+
+demo:
+	$(Q)OUT=$(OUT) scripts/demo
+
+bench: all
+	$(Q)OUT=$(OUT) tests/bench/rpc
+
+format:
+	clang-format -i $(shell git ls-files '*.c' '*.h')
+
 clean:
 	rm -rf out out-*
 
-.PHONY: all check clean
+.PHONY: all check units check-net check-apps test demo bench format clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
