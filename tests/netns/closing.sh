@@ -1,0 +1,167 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A connection ends in every order that it can, and looks as it does on plain Linux.
+#
+#       client                        server
+#   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
+#                                   taspilot attached here
+#
+# Each case is two lists of steps (tests/helpers/talk.c), run twice: with the server on plain
+# Linux, and with it under taspilot. What both sides saw must be the same, and so must what
+# is left of the sockets.
+. "$(dirname "$0")/lib.sh"
+need talk
+
+link client c0 10.0.0.1/24  server s0 10.0.0.2/24
+attach server s0
+port=7000
+
+# settled PORT - no socket of it is still closing
+settled() {
+	local ns
+	for ns in client server; do
+		[ -z "$(in_ns $ns ss -Htan exclude time-wait exclude listening "( sport = :$1 or dport = :$1 )")" ] || return 1
+	done
+}
+
+# converse KIND SERVER-STEPS CLIENT-STEPS - into $TMPDIR/KIND
+converse() {
+	local dir=$TMPDIR/$1 server rc=0 run=start
+	rm -rf "$dir"; mkdir "$dir"
+	export TALK_DIR=$dir
+	[ "$1" = linux ] || run=accel
+	# shellcheck disable=SC2086
+	$run server server talk listen=$port mark=up $2 >"$dir/server"
+	# shellcheck disable=SC2086
+	in_ns client talk await=up ${3//connect/connect=10.0.0.2:$port} >"$dir/client" 2>&1 || rc=$?
+	echo "status $rc" >>"$dir/client"
+	rc=0; wait "$server" || rc=$?
+	echo "status $rc" >>"$dir/server"
+	wait_for settled $port
+	for ns in client server; do
+		in_ns $ns ss -Htan state time-wait "( sport = :$port or dport = :$port )" | wc -l
+	done >"$dir/time-wait"
+}
+
+# as_on_linux SERVER-STEPS CLIENT-STEPS
+as_on_linux() {
+	local kind what
+	port=$((7000 + BASHPID % 20000 * 2))
+	for kind in linux taspilot; do
+		converse $kind "${1//connect/connect=10.0.0.1:$port}" "$2"
+		port=$((port + 1))
+	done
+	for what in server client time-wait; do
+		diff -U9 --label linux "$TMPDIR/linux/$what" --label taspilot \
+			<(sed "s/$((port - 1))/$((port - 2))/" "$TMPDIR/taspilot/$what") ||
+			{ echo "that was the $what"; return 1; }
+	done
+	is "" "$(grep -Eh 'hangs|^status' "$TMPDIR"/*/{server,client} | grep -vE '^status (0|137)$')"
+}
+
+test_the_client_closes_first() {
+	as_on_linux "accept recv=5 send=5 eof close" "connect send=5 recv=5 close"
+}
+test_the_server_closes_first() {
+	as_on_linux "accept recv=5 send=5 close" "connect send=5 recv=5 eof close"
+}
+test_both_close_at_once() {
+	as_on_linux "accept recv=5 send=5 await=now shutwr eof close" \
+		"connect send=5 recv=5 mark=now shutwr eof close"
+}
+test_the_client_closes_its_direction_and_reads_on() {
+	as_on_linux "accept eof send=3000000 close" "connect send=5 shutwr eof close"
+}
+test_the_server_closes_its_direction_and_reads_on() {
+	as_on_linux "accept send=5 shutwr eof close" "connect eof send=3000000 close"
+}
+test_a_connection_closes_without_any_data() {
+	as_on_linux "accept eof close" "connect close"
+	as_on_linux "accept close" "connect eof close"
+}
+test_the_server_exits_without_closing() {
+	as_on_linux "accept recv=5 send=100000 exit" "connect send=5 eof close"
+}
+test_the_server_is_killed() {
+	as_on_linux "accept recv=5 send=100000 kill" "connect send=5 eof close"
+}
+test_the_server_is_killed_with_data_unread() {
+	as_on_linux "accept unread=5 mark=there kill" "connect send=5 await=there drain"
+}
+test_the_server_closes_with_data_unread() {
+	as_on_linux "accept unread=5 close" "connect send=5 drain error"
+}
+test_the_client_closes_with_data_unread() {
+	as_on_linux "accept recv=5 send=5 drain" "connect send=5 unread=5 close"
+}
+test_data_after_the_server_closed_is_reset() {
+	as_on_linux "accept recv=5 close mark=closed" "connect send=5 eof await=closed sendfail"
+}
+test_data_after_the_client_closed_is_reset() {
+	as_on_linux "accept recv=5 eof sendfail" "connect send=5 close"
+}
+test_the_server_resets() {
+	as_on_linux "accept recv=5 linger=0 close" "connect send=5 drain"
+}
+test_the_client_resets() {
+	as_on_linux "accept recv=5 mark=read drain error" "connect send=5 await=read linger=0 close"
+}
+test_the_client_resets_while_the_server_waits_in_poll() {
+	as_on_linux "accept recv=5 mark=read poll=in,rdhup drain" \
+		"connect send=5 await=read linger=0 close"
+}
+test_the_client_resets_after_its_data() {
+	as_on_linux "accept recv=5 send=5 drain" "connect send=5 recv=5 linger=0 close"
+}
+test_a_close_delivers_what_a_slow_reader_has_yet_to_read() {
+	as_on_linux "accept recv=5 fill=amount close mark=closed" \
+		"connect send=5 await=closed eof=amount close"
+}
+test_an_exit_delivers_what_a_slow_reader_has_yet_to_read() {
+	as_on_linux "accept recv=5 fill=amount exit" "connect send=5 await=amount eof=amount close"
+}
+test_a_close_after_the_clients_fin_delivers_everything() {
+	as_on_linux "accept eof fill=amount close mark=closed" \
+		"connect send=5 shutwr await=closed eof=amount close"
+}
+test_the_clients_fin_comes_while_our_data_is_in_flight() {
+	as_on_linux "accept recv=5 fill=amount mark=filled poll=rdhup eof close" \
+		"connect send=5 await=filled shutwr eof=amount close"
+}
+test_shutdown_then_close() {
+	as_on_linux "accept recv=5 send=100000 shutwr close" "connect send=5 eof close"
+}
+test_shutdown_of_reading_changes_nothing_on_the_wire() {
+	as_on_linux "accept recv=5 shutrd send=5 close" "connect send=5 recv=5 eof close"
+}
+test_poll_reports_the_clients_half_close() {
+	as_on_linux "accept recv=5 mark=read poll=in,rdhup eof send=5 close" \
+		"connect send=5 await=read shutwr eof close"
+}
+test_a_forked_child_carries_on() {
+	as_on_linux "accept fork recv=5 send=5 eof close" "connect send=5 recv=5 close"
+}
+test_the_same_ports_are_used_again_after_the_server_closed() {
+	as_on_linux "accept recv=5 close accept recv=5 send=5 eof close" \
+		"from=40001 connect send=5 eof close connect send=5 recv=5 close"
+}
+test_the_same_ports_are_used_again_after_a_reset() {
+	as_on_linux "accept recv=5 drain accept recv=5 send=5 eof close" \
+		"from=40002 connect send=5 linger=0 close connect send=5 recv=5 close"
+}
+test_megabytes_go_both_ways_before_the_end() {
+	as_on_linux "accept recv=5000000 send=5000000 eof close" \
+		"connect send=5000000 recv=5000000 close"
+}
+
+test_they_were_fast() {
+	plain && return
+	at_least 1000 "$(tp_status server s0 segments_fast_rx)" "segments that went fast"
+}
+test_nothing_is_left() {
+	in_ns server ss -HK state time-wait >/dev/null
+	wait_for no_flows server s0
+}
+
+run_tests
