@@ -65,18 +65,14 @@ $(OUT)/%.o: %.c | $(skels)
 	$(call say,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -c -o $@ $<
 
-$(OUT)/%.bpf.o: bpf/%.bpf.c $(OUT)/vmlinux.h
+$(OUT)/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF)
-	$(Q)mkdir -p $(@D) && $(CLANG) -target bpf -O2 -g -Wall -Werror -mcpu=v3 -Iinclude -I$(OUT) \
+	$(Q)mkdir -p $(@D) && $(CLANG) -target bpf -O2 -g -Wall -Werror -mcpu=v3 -Iinclude \
 		-I/usr/include/$(shell $(CC) -dumpmachine) -MMD -MP -MF $(OUT)/$*.bpf.d -c -o $@ $<
 
 $(OUT)/%.skel.h: $(OUT)/%.bpf.o
 	$(call say,SKEL)
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
-
-$(OUT)/vmlinux.h:
-	$(call say,BTF)
-	$(Q)mkdir -p $(@D) && $(BPFTOOL) btf dump file /sys/kernel/btf/vmlinux format c > $@.tmp && mv $@.tmp $@
 
 # A unit test names the sources it needs in its first lines:  /* needs: user/fast/timer.c ... */
 needs	 = $(patsubst %.c,$(OUT)/%.o,$(shell sed -n 's,^.*needs: *\(.*[^ ]\) *\*/.*,\1,p;10q' $(1)))

@@ -69,6 +69,13 @@ struct tp_config {
 	__u64 heartbeat_ns;		/* CLOCK_MONOTONIC, written by taspilotd */
 };
 
+/* An Ethernet address as two words in the order of memory: one compare each. */
+struct tp_mac {
+	__u32 head;
+	__u16 tail;
+	__u16 zero;
+};
+
 /* XDP puts this in front of a frame that it redirects to an XSK (xdp data_meta). */
 struct tp_meta {
 	__u32 magic;			/* TP_META_MAGIC, else the driver dropped it */
@@ -105,6 +112,7 @@ struct tp_record {
 	X(XDP_RING_FULL_PASS,	"xdp_ring_full_pass")	/* ring full: passed */		\
 	X(XDP_RING_FULL_DROP,	"xdp_ring_full_drop")	/* ring full: dropped */	\
 	X(XDP_STALE,		"xdp_stale")		/* no heartbeat: passed */	\
+	X(XDP_DOOR,		"xdp_door")		/* generic mode: from the TAP */ \
 	X(XDP_PASS_OTHER,	"xdp_pass")		/* not ours */			\
 	X(TCI_GUARD,		"tci_guard")		/* tc ingress dropped (I8) */	\
 	X(TCI_HOLD,		"tci_hold")		/* tc ingress: HOLD, to TAP */	\
@@ -114,8 +122,12 @@ struct tp_record {
 	X(TCE_ARP,		"tce_arp")		/* tc egress: ARP to the TAP */	\
 	X(TCE_LINUX,		"tce_linux")		/* tc egress translated */	\
 	X(TCE_STALE,		"tce_stale")		/* no heartbeat: passed */	\
+	X(TCE_GUARD,		"tce_guard")		/* no heartbeat, flow ours: dropped */ \
 	X(TCE_PASS,		"tce_pass")						\
-	X(DOOR_IN,		"door_in")		/* tas0 ingress -> NIC ingress */
+	X(DOOR_IN,		"door_in")		/* tas0 ingress -> NIC ingress */ \
+	X(DOOR_FAILED,		"door_failed")		/* the same, but no memory */	\
+	X(RELEASE,		"release")		/* a claimed socket closed: ring */ \
+	X(RELEASE_LOST,		"release_lost")		/* the same, but the ring was full */
 
 enum tp_verdict {
 #define X(id, name) TP_V_##id,
@@ -157,7 +169,8 @@ struct tp_answer {
 	__u8 odd;			/* MPTCP, MD5, AO, repair, ULP, usec timestamps...: leave it */
 	__u8 tos, ttl;
 	__u8 shutdown;			/* sk_shutdown */
-	__u8 pad[3];
+	__u8 busy;			/* Linux works on the socket, or has segments waiting for it */
+	__u8 pad[2];
 	char cc[16];			/* congestion control, by Linux's name */
 };
 

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * ask.bpf.c - what does Linux know of this connection now?
+ *
+ * Attached nowhere: user/slow/ask.c runs it (BPF_PROG_TEST_RUN) on a made-up frame that
+ * holds a struct tp_flow_key behind its Ethernet header, and reads the answer from tp_reply.
+ * The lookup is Linux's own, as for a segment from that peer on that device, so IPv4-mapped
+ * sockets and SO_BINDTODEVICE come out as they would.
+ *
+ * The socket is not locked. Numbers of one answer can be of two moments when Linux works
+ * on the socket meanwhile; tp_answer.busy says that it does, and who needs certainty asks
+ * until two answers agree.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "taspilot/bpf_abi.h"
+#include "kernel.h"
+
+/* enum tcp_state of the kernel's net/tcp_states.h */
+#define STATE_TIME_WAIT		6
+#define STATE_LISTEN		10
+#define STATE_NEW_SYN_RECV	12
+
+#define ECN_OK			0x01
+#define ECN_ACCURATE		0x10
+#define NAGLE_OFF		1
+#define NAGLE_CORK		2
+
+/* Ticks a second of this kernel; written by user space before load. */
+const volatile __u32 tp_hz = 250;
+
+struct tp_answer tp_reply;
+
+static __always_inline __u32 ticks_us(__u32 ticks)
+{
+	return ticks * (1000000U / tp_hz);
+}
+
+static __always_inline void tell_numbers(struct tp_answer *a, struct tcp_sock *tp)
+{
+	a->snd_una = tp->snd_una;
+	a->snd_nxt = tp->snd_nxt;
+	a->write_seq = tp->write_seq;
+	a->rcv_nxt = tp->rcv_nxt;
+	a->copied_seq = tp->copied_seq;
+	a->rcv_wup = tp->rcv_wup;
+	a->rcv_wnd = tp->rcv_wnd;
+	a->snd_wnd = tp->snd_wnd;
+	a->ooo = tp->out_of_order_queue.rb_node != NULL;
+}
+
+static __always_inline void tell_options(struct tp_answer *a, struct tcp_sock *tp)
+{
+	a->mss_cache = tp->mss_cache;
+	a->advmss = tp->advmss;
+	a->ts_offset = tp->tsoffset;
+	a->ts_recent = tp->rx_opt.ts_recent;
+	a->snd_wscale = BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.snd_wscale);
+	a->rcv_wscale = BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.rcv_wscale);
+	a->wscale_ok = BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.wscale_ok);
+	a->sack_ok = BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.sack_ok) != 0;
+	a->ts_ok = BPF_CORE_READ_BITFIELD_PROBED(tp, rx_opt.tstamp_ok);
+	a->ecn_ok = tp->ecn_flags & ECN_OK;
+}
+
+static __always_inline void tell_congestion(struct tp_answer *a, struct tcp_sock *tp)
+{
+	struct inet_connection_sock *icsk = &tp->inet_conn;
+
+	a->snd_cwnd = tp->snd_cwnd;
+	a->snd_ssthresh = tp->snd_ssthresh;
+	a->srtt_us = tp->srtt_us >> 3;
+	a->rttvar_us = tp->mdev_us >> 2;
+	a->rto_us = ticks_us(icsk->icsk_rto);
+	a->rto_min_us = ticks_us(icsk->icsk_rto_min);
+	a->pmtu = icsk->icsk_pmtu_cookie;
+	a->user_timeout_ms = icsk->icsk_user_timeout;
+	bpf_core_read_str(a->cc, sizeof(a->cc), &icsk->icsk_ca_ops->name);
+}
+
+static __always_inline void tell_socket(struct tp_answer *a, struct tcp_sock *tp)
+{
+	struct inet_sock *inet = &tp->inet_conn.icsk_inet;
+	struct sock *sk = &inet->sk;
+	__u32 nonagle = BPF_CORE_READ_BITFIELD_PROBED(tp, nonagle);
+
+	a->cookie = sk->__sk_common.skc_cookie.counter;
+	a->uid = sk->sk_uid.val;
+	a->rcvbuf = sk->sk_rcvbuf;
+	a->sndbuf = sk->sk_sndbuf;
+	a->sk_err = sk->sk_err;
+	a->shutdown = sk->sk_shutdown;
+	a->max_pacing_rate = sk->sk_max_pacing_rate;
+	a->nodelay = (nonagle & NAGLE_OFF) != 0;
+	a->cork = (nonagle & NAGLE_CORK) != 0;
+	a->tos = inet->tos;
+	a->ttl = inet->uc_ttl >= 0 ? inet->uc_ttl :
+				     sk->__sk_common.skc_net.net->ipv4.sysctl_ip_default_ttl;
+	a->busy = sk->sk_lock.owned || sk->sk_backlog.len;
+}
+
+/* Anything that the fast path does not do, or that looks at bytes it would not see. */
+static __always_inline bool is_odd(struct tcp_sock *tp)
+{
+	struct inet_sock *inet = &tp->inet_conn.icsk_inet;
+
+	if (bpf_core_field_exists(tp->is_mptcp) && tp->is_mptcp)
+		return true;
+	if (bpf_core_field_exists(tp->md5sig_info) && tp->md5sig_info)
+		return true;
+	if (bpf_core_field_exists(tp->ao_info) && tp->ao_info)
+		return true;
+	if (bpf_core_field_exists(tp->tcp_usec_ts) &&
+	    BPF_CORE_READ_BITFIELD_PROBED(tp, tcp_usec_ts))
+		return true;
+	if (bpf_core_field_exists(inet->sk.sk_policy) &&
+	    (inet->sk.sk_policy[0] || inet->sk.sk_policy[1]))
+		return true;
+	return BPF_CORE_READ_BITFIELD_PROBED(tp, repair) || tp->urg_data ||
+	       tp->ecn_flags & ECN_ACCURATE || tp->inet_conn.icsk_ulp_ops ||
+	       inet->sk.sk_filter || inet->inet_opt;
+}
+
+static __always_inline void tell(struct tp_answer *a, struct tcp_sock *tp)
+{
+	a->found = 1;
+	a->odd = is_odd(tp);
+	tell_socket(a, tp);
+	tell_options(a, tp);
+	tell_congestion(a, tp);
+	tell_numbers(a, tp);
+}
+
+static __always_inline void tell_if_full(struct tp_answer *a, struct bpf_sock *sk)
+{
+	struct tcp_sock *tp;
+
+	if (sk->state == STATE_LISTEN)
+		return;
+	a->tcp_state = sk->state;
+	if (sk->state == STATE_TIME_WAIT || sk->state == STATE_NEW_SYN_RECV)
+		return;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp)
+		tell(a, tp);
+}
+
+SEC("tc")
+int tp_ask(struct __sk_buff *skb)
+{
+	struct bpf_sock_tuple tuple = {};
+	struct tp_flow_key key;
+	struct bpf_sock *sk;
+
+	tp_reply = (struct tp_answer){};
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
+		return TC_ACT_SHOT;
+	if (key.peer_ip[2] != bpf_htonl(0xffff))
+		return TC_ACT_SHOT;
+
+	tuple.ipv4.saddr = key.peer_ip[3];
+	tuple.ipv4.daddr = key.local_ip[3];
+	tuple.ipv4.sport = key.peer_port;
+	tuple.ipv4.dport = key.local_port;
+	sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	if (sk) {
+		tell_if_full(&tp_reply, sk);
+		bpf_sk_release(sk);
+	}
+	return TC_ACT_OK;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

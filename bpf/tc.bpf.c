@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+ *
+ * tc.bpf.c - three places where Linux and the slow path meet.
+ *
+ *   wire -> tp_xdp -> [tp_nic_in] -> Linux        guard and translation
+ *   Linux -> [tp_nic_out] -> wire                 what is ours goes to the TAP; translation
+ *   slow path -> TAP -> [tp_door] -> NIC ingress -> tp_nic_in -> Linux
+ *
+ * The slow path reads from the TAP what Linux sends for our flows, and what it writes there
+ * arrives in Linux as if the NIC had received it. It carries TP_MARK from the door to
+ * tp_nic_in, which takes the mark away again: firewall rules see none.
+ *
+ * Invariants
+ *  - No segment of a flow in HOLD or FAST passes either NIC program without the mark: its
+ *    numbers would mean something else on the other side (tp_nic_in stops what slipped past
+ *    XDP, the first of several fragments included: without it the rest means nothing).
+ *  - A SYN is never translated. One that Linux sends, or answers with SYN-ACK, proves that
+ *    the connection of this name in LINUX has ended.
+ *  - We let pass by TC_ACT_UNSPEC: other filters on the NIC go on to be asked.
+ */
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_helpers.h>
+#include <stddef.h>
+
+#include "maps.h"
+#include "parse.h"
+#include "door.h"
+#include "translate.h"
+
+/* Written by user space before load. */
+const volatile __u32 tp_nic_ifindex;
+const volatile __u32 tp_tap_ifindex;
+
+#define FIRST_QUEUE	0	/* always served, so its socket shows that the daemon lives */
+
+static __always_inline int pass(__u32 v)
+{
+	return verdict(v, TC_ACT_UNSPEC);
+}
+
+static __always_inline int drop(__u32 v)
+{
+	return verdict(v, TC_ACT_SHOT);
+}
+
+static __always_inline int to_tap(__u32 v)
+{
+	return verdict(v, bpf_redirect(tp_tap_ifindex, 0));
+}
+
+/* Parse @skb; @ret_eth is valid unless p->kind is PKT_OTHER. Tagged frames are no frames of
+ * ours, be the tag in the frame or beside it.
+ */
+static __always_inline void skb_parse(struct __sk_buff *skb, struct pkt *p)
+{
+	__u32 want = skb->len < PKT_LINEAR ? skb->len : PKT_LINEAR;
+
+	p->kind = PKT_OTHER;
+	if (skb->vlan_present)
+		return;
+	if (skb->data_end - skb->data < want && bpf_skb_pull_data(skb, want))
+		return;
+	parse(p, (void *)(long)skb->data, (void *)(long)skb->data_end);
+}
+
+/* Was the frame, as @p says already parsed, sent by the NIC's own address? */
+static __always_inline bool from_our_mac(struct __sk_buff *skb)
+{
+	const struct ethhdr *eth = (void *)(long)skb->data;
+
+	return (void *)(eth + 1) <= (void *)(long)skb->data_end && mac_is_ours(eth->h_source);
+}
+
+static __always_inline int linux_in(struct __sk_buff *skb, const struct pkt *p,
+				    const struct tp_flow_val *v)
+{
+	if (p->flags & TCPF_SYN)
+		return pass(TP_V_TCI_PASS);
+	if (!translate_tcp(skb, p->l4_off, -v->rx_delta, -v->tx_delta))
+		return drop(TP_V_TCI_GUARD);
+	return pass(TP_V_TCI_LINUX);
+}
+
+static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct tp_flow_key key;
+	struct tp_flow_val *v;
+
+	key_from_wire(&key, p);
+	v = bpf_map_lookup_elem(&tp_flows, &key);
+	if (!v)
+		return pass(TP_V_TCI_PASS);
+
+	switch (v->state) {
+	case TP_HOLD:
+		if (p->first_frag || !daemon_alive(FIRST_QUEUE))
+			return drop(TP_V_TCI_GUARD);
+		return to_tap(TP_V_TCI_HOLD);
+	case TP_FAST:
+		return drop(TP_V_TCI_GUARD);
+	case TP_LINUX:
+		return linux_in(skb, p, v);
+	}
+	return pass(TP_V_TCI_PASS);
+}
+
+/* An error about a flow that was handed back quotes the wire's number. */
+static __always_inline int icmp_in(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct tp_flow_key key;
+	struct tp_flow_val *v;
+
+	key_from_host(&key, p);
+	v = bpf_map_lookup_elem(&tp_flows, &key);
+	if (!v || v->state != TP_LINUX)
+		return pass(TP_V_TCI_PASS);
+	if (!translate_quote(skb, p, -v->tx_delta))
+		return drop(TP_V_TCI_GUARD);
+	return pass(TP_V_TCI_LINUX);
+}
+
+SEC("tc")
+int tp_nic_in(struct __sk_buff *skb)
+{
+	struct pkt p;
+
+	if (skb->mark == TP_MARK) {
+		skb->mark = 0;
+		return pass(TP_V_TCI_PASS);
+	}
+	skb_parse(skb, &p);
+	if (p.kind == PKT_TCP)
+		return tcp_in(skb, &p);
+	if (p.kind == PKT_ICMP_ERROR)
+		return icmp_in(skb, &p);
+	return pass(TP_V_TCI_PASS);
+}
+
+static __always_inline bool is_connecting(struct __sk_buff *skb)
+{
+	__u64 cookie = bpf_get_socket_cookie(skb);
+	__u32 *what = bpf_map_lookup_elem(&tp_cookies, &cookie);
+
+	return what && *what & TP_COOKIE_CONNECT;
+}
+
+/* A SYN or SYN-ACK: the beginning of a connection, whose predecessor of that name, @v, can
+ * only be in LINUX, and is over.
+ */
+static __always_inline int opening_out(struct __sk_buff *skb, const struct pkt *p,
+				       struct tp_flow_val *v)
+{
+	bool ours = v || (is_syn(p) && is_connecting(skb));
+
+	if (ours && daemon_alive(FIRST_QUEUE))
+		return to_tap(TP_V_TCE_DOOR);
+	if (v)
+		flow_forget(v, TP_LINUX);
+	return pass(ours ? TP_V_TCE_STALE : TP_V_TCE_PASS);
+}
+
+static __always_inline int linux_out(struct __sk_buff *skb, const struct pkt *p,
+				     const struct tp_flow_val *v)
+{
+	if (!translate_tcp(skb, p->l4_off, v->tx_delta, v->rx_delta))
+		return drop(TP_V_TCE_GUARD);
+	return pass(TP_V_TCE_LINUX);
+}
+
+static __always_inline int ours_out(struct tp_flow_val *v, __u32 state)
+{
+	if (daemon_alive(FIRST_QUEUE))
+		return to_tap(TP_V_TCE_DOOR);
+	if (state == TP_HOLD || state == TP_FAST)
+		return drop(TP_V_TCE_GUARD);
+	flow_forget(v, state);
+	return pass(TP_V_TCE_STALE);
+}
+
+static __always_inline int tcp_out(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct tp_flow_key key;
+	struct tp_flow_val *v;
+	__u32 state;
+
+	key_from_host(&key, p);
+	v = bpf_map_lookup_elem(&tp_flows, &key);
+	state = v ? v->state : TP_NONE;
+	if (!v || state == TP_NONE)
+		return opening_out(skb, p, NULL);
+	if (state != TP_LINUX)
+		return ours_out(v, state);
+	if (is_syn(p) || is_syn_ack(p))
+		return opening_out(skb, p, v);
+	return linux_out(skb, p, v);
+}
+
+SEC("tc")
+int tp_nic_out(struct __sk_buff *skb)
+{
+	struct pkt p;
+
+	if (skb->mark == TP_MARK) {
+		skb->mark = 0;
+		return pass(TP_V_TCE_PASS);
+	}
+	skb_parse(skb, &p);
+	if (p.kind == PKT_TCP && from_our_mac(skb))
+		return tcp_out(skb, &p);
+	if (p.kind != PKT_ARP || !from_our_mac(skb))
+		return pass(TP_V_TCE_PASS);
+	if (!daemon_alive(FIRST_QUEUE))
+		return pass(TP_V_TCE_STALE);
+	return to_tap(TP_V_TCE_ARP);
+}
+
+/* See door.h. */
+static __always_inline bool door_wrap(struct __sk_buff *skb)
+{
+	struct ethhdr eth = { .h_proto = bpf_htons(DOOR_PROTO) };
+	__u16 *w = (void *)&eth;
+
+	for (int i = 0; i < 6; i++)
+		w[i] = tp_nonce[i];
+	return !bpf_skb_change_head(skb, DOOR_HLEN, 0) &&
+	       !bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
+}
+
+SEC("tc")
+int tp_door(struct __sk_buff *skb)
+{
+	if (tp_generic && !door_wrap(skb))
+		return drop(TP_V_DOOR_FAILED);
+	skb->mark = TP_MARK;
+	return verdict(TP_V_DOOR_IN, bpf_redirect(tp_nic_ifindex, BPF_F_INGRESS));
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
