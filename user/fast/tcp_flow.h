@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * tcp_flow.h - what a flow remembers: struct tcp, and what the tcp_*.c files share.
+ *
+ *	tcp.c		begin, the program's and the slow path's requests, the state told
+ *	tcp_rx.c	a segment in: is it acceptable, RST, SYN, FIN, the short path
+ *	tcp_ooo.c	payload into the rx pipe; holes; SACK blocks; the window we offer
+ *	tcp_ack.c	what an ACK says: una, window, round trip, congestion window
+ *	tcp_sack.c	the scoreboard: what was sent when, what arrived, what is lost
+ *	tcp_recover.c	what to do about loss: recovery, timeout, probe, undo
+ *	tcp_tx.c	a segment out
+ *	tcp_timer.c	when something must happen though nothing arrives
+ *
+ * Sequence numbers and positions. A position is a 64-bit count of bytes in a pipe:
+ *	rx: rcv_nxt is rx_head (+ 1 when the peer's FIN was taken)
+ *	tx: snd_una is tx_tail (+ 1 when our FIN was acknowledged)
+ *
+ * The hot words stand in the first lines; a request and its response without loss touch
+ * these, the first record of the scoreboard, and nothing else.
+ */
+#ifndef TASPILOT_FAST_TCP_FLOW_H
+#define TASPILOT_FAST_TCP_FLOW_H
+
+#include "rtt.h"
+#include "tcp.h"
+
+#define TCP_NEVER	(~0ULL)
+#define TCP_NRANGE	32		/* runs of out-of-order bytes that we hold */
+#define TCP_NREC	48		/* records of the scoreboard */
+
+/* Flags of struct tcp. */
+#define T_TS		(1U << 0)	/* timestamps on */
+#define T_SACK		(1U << 1)	/* the peer sends and understands SACK */
+#define T_ECN		(1U << 2)	/* negotiated */
+#define T_PEER_FIN	(1U << 3)	/* taken: rcv_nxt counts it */
+#define T_FIN_AHEAD	(1U << 4)	/* seen, at rcv_fin, bytes before it are missing */
+#define T_FIN_WANTED	(1U << 5)	/* we shall send FIN at tx_head */
+#define T_FIN_SENT	(1U << 6)	/* snd_nxt counts it */
+#define T_FIN_ACKED	(1U << 7)	/* snd_una counts it */
+#define T_RELEASED	(1U << 8)	/* nobody reads any more */
+#define T_QUIESCED	(1U << 9)	/* on the way to Linux */
+#define T_DEAD		(1U << 10)	/* reset, timed out, aborted: silent */
+#define T_ACK_NOW	(1U << 11)	/* an ACK is due at once */
+#define T_ACK_LATER	(1U << 12)	/* an ACK is due at ack_at */
+#define T_PROBE		(1U << 13)	/* a segment that must be answered is due */
+#define T_PUSH		(1U << 14)	/* a partial segment has waited long enough */
+#define T_ECE		(1U << 15)	/* echo congestion until the peer says CWR */
+#define T_CWR		(1U << 16)	/* tell the peer CWR on the next new data */
+#define T_CWND_LIMITED	(1U << 17)	/* cwnd was the limit in this round trip */
+#define T_REORDERED	(1U << 18)	/* this path has reordered before */
+#define T_TLP		(1U << 19)	/* a loss probe is to be sent */
+#define T_TLP_RTX	(1U << 20)	/* the outstanding loss probe was a retransmission */
+#define T_UNDO		(1U << 21)	/* undo_una is valid: the reduction may prove wrong */
+#define T_FRTO		(1U << 22)	/* timed out, maybe spuriously: RFC 5682 */
+#define T_SENT_SMALL	(1U << 23)	/* a partial segment ends at snd_small (Nagle) */
+#define T_DSACK		(1U << 24)	/* dsack waits to be sent */
+#define T_FORCE_RTX	(1U << 25)	/* one retransmission whatever cwnd says */
+#define T_FORCE_WND	(1U << 26)	/* fill what little window there is (persist timer) */
+
+/* Any of these: tcp_rx takes the long path. */
+#define T_SLOW		(T_PEER_FIN | T_FIN_AHEAD | T_RELEASED | T_DEAD | T_ECE | T_DSACK | \
+			 T_FRTO | T_UNDO | T_TLP_RTX)
+
+/* What rtx_at will do. */
+enum tcp_rtx_kind { TCP_RTX_NONE, TCP_RTX_RTO, TCP_RTX_TLP, TCP_RTX_REORDER, TCP_RTX_PERSIST };
+
+/* Congestion states, as Linux names them. */
+enum tcp_ca {
+	TCP_OPEN,			/* all is well */
+	TCP_DISORDER,			/* SACKs or duplicate ACKs, nothing lost yet */
+	TCP_CWR,			/* the window shrinks after ECN or a loss probe's finding */
+	TCP_RECOVERY,			/* fast recovery, until high_seq is acknowledged */
+	TCP_LOSS,			/* after a timeout, until high_seq is acknowledged */
+};
+
+/* A run of bytes sent at about the same time and with the same fate. */
+#define R_SACKED	1U
+#define R_LOST		2U		/* deemed lost */
+#define R_RTX		4U		/* a retransmission of it is under way */
+#define R_EVER		8U		/* was ever retransmitted: no RTT sample (Karn) */
+
+struct tcp_rec {
+	uint32_t start, end;
+	uint32_t sent;			/* tcp_tick() when it was sent last */
+	uint8_t flags;
+	uint8_t pad[3];
+};
+
+struct tcp {
+	/* lines 0, 1: every segment in or out */
+	alignas(TP_LINE) struct tp_slot *slot;
+	uint64_t rx_head, rx_tail, rx_geom;	/* ours, the program's as last bounded, ours */
+	uint32_t flags;
+	uint32_t rcv_nxt;
+	uint32_t rcv_wup;		/* rcv_nxt that we acknowledged last */
+	uint32_t rcv_edge;		/* right edge that we advertised */
+	uint32_t rcv_limit;		/* bytes that we are willing to hold */
+	uint32_t ts_recent;
+	uint8_t ca;			/* enum tcp_ca */
+	uint8_t rtx_kind;		/* enum tcp_rtx_kind */
+	uint8_t backoff;		/* of the retransmission or persist timer */
+	uint8_t nrange;			/* out-of-order runs */
+
+	alignas(TP_LINE) uint32_t snd_una;
+	uint32_t snd_nxt;
+	uint32_t snd_wnd;
+	uint32_t snd_wl1;		/* seq of the segment that set snd_wnd */
+	uint64_t tx_tail, tx_head, tx_geom;	/* ours; the program's as last bounded */
+	uint32_t sacked, lost, rtx;	/* bytes of the scoreboard in these states */
+	uint16_t mss, mss_now;		/* payload; mss_now: also at most half the peer's window */
+	uint8_t snd_wscale, rcv_wscale;
+	uint8_t opts;			/* TP_O_*, as last read */
+	uint8_t quickack;		/* ACKs still to send at once */
+
+	/* line 2: timers and acknowledging */
+	alignas(TP_LINE) uint64_t rtx_at, ack_at, push_at;
+	uint64_t heard_ns;		/* last segment in */
+	uint64_t data_ns;		/* last data in */
+	uint64_t sent_ns;		/* last data out */
+	uint32_t ato_us;		/* delay of a delayed ACK */
+	uint32_t ts_offset;
+	uint32_t told_writable;		/* tx_tail when the program last heard WRITABLE */
+	uint32_t snd_small;
+
+	/* line 3 on: growth and rarer things */
+	alignas(TP_LINE) struct rtt rtt;
+	uint32_t drs_us;		/* round trip as the receiver sees it, 0 unknown */
+	uint32_t drs_tsecr;
+	uint64_t drs_ns, drs_tail;	/* when the current measurement began, and rx_tail then */
+	uint32_t rcv_mss;		/* the peer's full segment, estimated */
+	uint32_t max_wnd;		/* largest window of the peer */
+	uint32_t max_out;		/* most bytes in flight in this round trip */
+	uint32_t cwnd_seq;		/* this round trip ends there */
+	uint32_t acked_frac;		/* delivered bytes not yet counted as a segment */
+	bool pingpong;			/* interactive: delay ACKs, an answer will carry them */
+	struct cc cc;
+
+	/* recovery */
+	uint32_t high_seq;		/* snd_nxt when recovery, loss or CWR began */
+	uint32_t undo_una;		/* snd_una then */
+	uint32_t undo_rtx;		/* bytes retransmitted since, not yet found needless */
+	uint32_t rtx_tsval;		/* TSval of the first retransmission of the episode */
+	uint32_t prr_delivered, prr_out;	/* segments */
+	uint32_t rack_sent, rack_end;	/* latest sent of what arrived */
+	uint32_t rack_rtt_us;
+	uint32_t reo_steps, reo_round;	/* reordering window in quarters of min RTT; round's end */
+	uint32_t reo_persist;		/* recoveries for which it stays */
+	uint32_t fack;			/* highest sequence known to have arrived */
+	uint32_t dupacks;
+	uint32_t tlp_seq;		/* a loss probe is outstanding up to here, if T_TLP_... */
+	uint32_t frto_seq;
+	bool tlp_out;
+	uint64_t stall_ns;		/* first retransmission or probe without progress; 0 none */
+	uint32_t probes;		/* unanswered zero-window probes */
+	uint32_t retries2, user_timeout_ms;
+	uint64_t max_pacing;
+
+	/* receive: the exceptional */
+	uint32_t rcv_fin;
+	struct tcp_sack dsack;
+	uint32_t recent[TCP_NSACK];	/* a sequence number of each block to report, newest first */
+	uint8_t nrecent;
+	uint8_t nrec;
+	uint8_t first_rec;
+	uint64_t challenge_ns;
+	uint32_t challenges;
+	uint64_t oow_ns;		/* last ACK of a segment out of window */
+	int err;
+
+	struct tp_pipe_mem rx, tx;
+	uint32_t rx_order_max, tx_order_max;
+	uint64_t rx_bytes, tx_bytes, retransmits, ooo;
+
+	struct tcp_rec rec[TCP_NREC];
+	struct tcp_sack range[TCP_NRANGE];
+};
+
+/* What one ACK told, gathered by the scoreboard for recovery and congestion control. */
+struct tcp_acked {
+	uint64_t now_ns;
+	uint32_t prior_una;
+	uint32_t prior_pipe;		/* bytes in flight before it */
+	uint32_t delivered;		/* bytes newly known to have arrived */
+	uint32_t lost;			/* bytes newly deemed lost */
+	int64_t rtt_us;			/* of the oldest byte acknowledged, < 0 none */
+	int64_t last_rtt_us;		/* of the newest one: without the peer's delay */
+	bool advanced;			/* snd_una moved */
+	bool rtx_acked;			/* something that was retransmitted is acknowledged */
+	bool orig_sacked;		/* something arrived that never was retransmitted */
+	bool sacked;			/* a SACK block told something new */
+	bool dsack;
+	bool dup;			/* a duplicate ACK in RFC 5681's sense */
+	bool ece;
+};
+
+static inline uint32_t tcp_min(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static inline uint32_t tcp_max(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+/* The scoreboard's clock: 1.024 us, in 32 bits. */
+static inline uint32_t tcp_tick(uint64_t now_ns) { return (uint32_t)(now_ns >> 10); }
+static inline uint32_t tcp_tick_us(uint32_t ticks) { return (uint32_t)((uint64_t)ticks * 1049 >> 10); }
+static inline uint32_t tcp_us_tick(uint32_t us) { return (uint32_t)((uint64_t)us * 1000 >> 10); }
+
+static inline uint32_t tcp_tsval(const struct tcp *t, uint64_t now_ns)
+{
+	return (uint32_t)(now_ns / 1000000) + t->ts_offset;
+}
+
+static inline uint32_t tcp_outstanding(const struct tcp *t) { return t->snd_nxt - t->snd_una; }
+
+/* Bytes believed to be in the network (RFC 6675's pipe). */
+static inline uint32_t tcp_pipe(const struct tcp *t)
+{
+	return tcp_outstanding(t) - t->sacked - t->lost + t->rtx;
+}
+
+static inline uint32_t tcp_pipe_segs(const struct tcp *t)
+{
+	return (tcp_pipe(t) + t->mss - 1) / t->mss;
+}
+
+/* Bytes that the program wrote and we did not send yet. */
+static inline uint32_t tcp_unsent(const struct tcp *t)
+{
+	if (t->flags & T_FIN_SENT)
+		return 0;
+	return (uint32_t)(t->tx_head - t->tx_tail) - tcp_outstanding(t);
+}
+
+static inline bool tcp_fin_due(const struct tcp *t)
+{
+	return (t->flags & (T_FIN_WANTED | T_FIN_SENT)) == T_FIN_WANTED;
+}
+
+static inline bool tcp_in_reduction(const struct tcp *t)
+{
+	return t->ca == TCP_CWR || t->ca == TCP_RECOVERY;
+}
+
+/* Worth calling tcp_tx for? */
+static inline uint32_t tcp_output_due(const struct tcp *t)
+{
+	if (t->flags & (T_ACK_NOW | T_PROBE | T_TLP) || t->lost || tcp_unsent(t) || tcp_fin_due(t))
+		return TCP_DO_OUTPUT;
+	return 0;
+}
+
+/* tcp.c */
+void tcp_look_tx(struct tcp *t);		/* the program's tx words, bounded */
+uint32_t tcp_die(struct tcp *t, int err, uint32_t why);	/* @why: the TCP_DO_* to return */
+
+/* tcp_ooo.c */
+void tcp_look_rx(struct tcp *t, uint64_t now_ns);	/* the program's rx words, bounded */
+uint32_t tcp_data_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns);
+uint32_t tcp_window(struct tcp *t);		/* what to advertise now; moves rcv_edge */
+bool tcp_window_opens(struct tcp *t);		/* worth telling the peer? */
+uint32_t tcp_sack_blocks(struct tcp *t, struct tcp_sack *ret_blocks, uint32_t max);
+void tcp_dsack(struct tcp *t, uint32_t start, uint32_t end);
+void tcp_quick_ack(struct tcp *t);		/* acknowledge at once, for a while */
+
+/* tcp_ack.c */
+uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns);
+uint32_t tcp_ack_plain(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns);
+void tcp_set_mss_now(struct tcp *t);
+
+/* tcp_sack.c */
+void tcp_board_sent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_ns);
+void tcp_board_resent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_ns);
+void tcp_board_ack(struct tcp *t, uint32_t ack, struct tcp_acked *a);
+void tcp_board_sack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a);
+bool tcp_board_next_lost(const struct tcp *t, uint32_t *ret_start, uint32_t *ret_len);
+void tcp_board_lose_all(struct tcp *t);		/* everything that was not SACKed */
+uint32_t tcp_board_lose_head(struct tcp *t, uint32_t len);	/* NewReno's guess */
+void tcp_board_forget_loss(struct tcp *t);	/* it was none */
+void tcp_board_forget_sack(struct tcp *t);	/* the peer reneged */
+/* RACK: what was sent long enough before something that arrived is lost. Returns bytes;
+ * *ret_wait_us: look again then, 0 no need.
+ */
+uint32_t tcp_board_rack(struct tcp *t, uint64_t now_ns, uint32_t *ret_wait_us);
+
+/* tcp_recover.c */
+void tcp_recover_ack(struct tcp *t, struct tcp_acked *a);
+void tcp_recover_reorder(struct tcp *t, uint64_t now_ns);	/* the reordering timer */
+void tcp_recover_timeout(struct tcp *t, uint64_t now_ns);	/* the retransmission timer */
+void tcp_enter_cwr(struct tcp *t, uint64_t now_ns);
+
+/* tcp_timer.c */
+void tcp_arm_rtx(struct tcp *t, uint64_t now_ns);	/* restart: data sent, or una moved */
+void tcp_arm_idle(struct tcp *t, uint64_t now_ns);	/* nothing in flight: persist, cork */
+void tcp_arm_at(struct tcp *t, enum tcp_rtx_kind kind, uint64_t at_ns);
+
+#endif
