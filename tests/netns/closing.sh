@@ -15,50 +15,6 @@ need talk
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 attach server s0
-port=7000
-
-# settled PORT - no socket of it is still closing
-settled() {
-	local ns
-	for ns in client server; do
-		[ -z "$(in_ns $ns ss -Htan exclude time-wait exclude listening "( sport = :$1 or dport = :$1 )")" ] || return 1
-	done
-}
-
-# converse KIND SERVER-STEPS CLIENT-STEPS - into $TMPDIR/KIND
-converse() {
-	local dir=$TMPDIR/$1 server rc=0 run=start
-	rm -rf "$dir"; mkdir "$dir"
-	export TALK_DIR=$dir
-	[ "$1" = linux ] || run=accel
-	# shellcheck disable=SC2086
-	$run server server talk listen=$port mark=up $2 >"$dir/server"
-	# shellcheck disable=SC2086
-	in_ns client talk await=up ${3//connect/connect=10.0.0.2:$port} >"$dir/client" 2>&1 || rc=$?
-	echo "status $rc" >>"$dir/client"
-	rc=0; wait "$server" || rc=$?
-	echo "status $rc" >>"$dir/server"
-	wait_for settled $port
-	for ns in client server; do
-		in_ns $ns ss -Htan state time-wait "( sport = :$port or dport = :$port )" | wc -l
-	done >"$dir/time-wait"
-}
-
-# as_on_linux SERVER-STEPS CLIENT-STEPS
-as_on_linux() {
-	local kind what
-	port=$((7000 + BASHPID % 20000 * 2))
-	for kind in linux taspilot; do
-		converse $kind "${1//connect/connect=10.0.0.1:$port}" "$2"
-		port=$((port + 1))
-	done
-	for what in server client time-wait; do
-		diff -U9 --label linux "$TMPDIR/linux/$what" --label taspilot \
-			<(sed "s/$((port - 1))/$((port - 2))/" "$TMPDIR/taspilot/$what") ||
-			{ echo "that was the $what"; return 1; }
-	done
-	is "" "$(grep -Eh 'hangs|^status' "$TMPDIR"/*/{server,client} | grep -vE '^status (0|137)$')"
-}
 
 test_the_client_closes_first() {
 	as_on_linux "accept recv=5 send=5 eof close" "connect send=5 recv=5 close"

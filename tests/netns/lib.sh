@@ -11,6 +11,8 @@
 #   TP_PLAIN=1     the same test without taspilot: attach and detach do nothing, `run` runs
 #                  its command directly, and what only taspilot can show is not asserted.
 #                  Whatever fails then is a fault of the test.
+#   TP_ONLY=regex  only the test functions whose names match
+#   V=1            show what passed too
 set -euo pipefail
 
 skip() { echo "1..0 # SKIP $*"; exit 77; }
@@ -113,6 +115,9 @@ accel_in() {
 	if plain; then in_ns "$@"; else in_ns "$1" taspilot run -- "${@:2}"; fi
 }
 
+# detached NS IF - so that the next test can attach, whatever happened to this one
+detached() { [ ! -e "/run/taspilot/$2" ] || in_ns "$1" taspilot detach "$2" --force; }
+
 # tp_status NS IF FIELD - one number of `taspilot status --json`
 tp_status() {
 	in_ns "$1" taspilot status --json |
@@ -170,18 +175,65 @@ at_most() { awk "BEGIN { exit !($2 <= $1) }" || { echo "$3: $2, want at most $1"
 # fails CMD... - CMD must fail
 fails() { ! "$@" || { echo "should have failed: $*"; return 1; }; }
 
+# --- comparing with plain Linux ---------------------------------------------------------
+
+# settled PORT - no socket of it is still closing, on the server nor on the client
+settled() {
+	local ns
+	for ns in client server; do
+		[ -z "$(in_ns $ns ss -Htan exclude time-wait exclude listening \
+			"( sport = :$1 or dport = :$1 )")" ] || return 1
+	done
+}
+
+# converse KIND PORT SERVER-STEPS CLIENT-STEPS - a conversation (tests/helpers/talk.c); what
+# each side said, and what is left of the sockets, goes to $TMPDIR/KIND
+converse() {
+	local dir=$TMPDIR/$1 pid rc=0 run=start ns
+	rm -rf "$dir"; mkdir "$dir"
+	export TALK_DIR=$dir
+	[ "$1" = linux ] || run=accel
+	# shellcheck disable=SC2086
+	$run pid server talk listen=$2 mark=up $3 >"$dir/server"
+	# shellcheck disable=SC2086
+	in_ns client talk await=up ${4//connect/connect=10.0.0.2:$2} >"$dir/client" \
+		2>"$dir/stderr" || rc=$?
+	echo "status $rc" >>"$dir/client"
+	rc=0; wait "$pid" || rc=$?
+	echo "status $rc" >>"$dir/server"
+	sed -i "s/:$2//" "$dir/client" "$dir/server"
+	wait_for settled "$2"
+	for ns in client server; do
+		in_ns $ns ss -Htan state time-wait "( sport = :$2 or dport = :$2 )" | wc -l
+	done >"$dir/time-wait"
+}
+
+# as_on_linux SERVER-STEPS CLIENT-STEPS - the same conversation with the server on plain Linux
+# and with it under taspilot. "connect" is completed with the server's address and port.
+as_on_linux() {
+	local port=$((7000 + BASHPID % 20000 * 2)) what
+	converse linux "$port" "$@"
+	converse taspilot $((port + 1)) "$@"
+	for what in server client time-wait; do
+		diff -U99 --label linux --label taspilot "$TMPDIR"/{linux,taspilot}/"$what" ||
+			{ echo "that was what the $what said"; return 1; }
+	done
+	is "" "$(grep -Eh 'hangs|^status' "$TMPDIR"/{linux,taspilot}/{server,client} |
+		grep -vE '^status (0|137)$')"
+}
+
 # --- running ----------------------------------------------------------------------------
 
 # run_tests - every function named test_*, in the order of their names in the file, in TAP;
 # output only where it failed. Each runs in the background, because inside "if" bash quietly
-# ignores set -e, and as a process group, so that what it started goes with it.
+# ignores set -e, and as a process group, so that what it started goes with it. A function
+# after_each, if there is one, puts back what a failed test may have left.
 run_tests() {
 	local n=0 bad=0 t log all rc
 	log=$(mktemp)
-	mapfile -t all < <(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$0")
+	mapfile -t all < <(sed -n 's/^\(test_[a-z0-9_]*\)().*/\1/p' "$0" | grep -E "${TP_ONLY:-}")
 	echo "1..${#all[@]}"
 	for t in "${all[@]}"; do
-		[ -z "${TP_ONLY:-}" ] || [[ $t == $TP_ONLY ]] || continue
 		n=$((n + 1))
 		set -m
 		(set -e; "$t") >"$log" 2>&1 &
@@ -189,9 +241,10 @@ run_tests() {
 		rc=0
 		wait $! || rc=$?
 		kill -KILL -- "-$!" 2>/dev/null || true
+		if declare -F after_each >/dev/null; then after_each >/dev/null 2>&1 || true; fi
 		case $rc in
 		0) echo "ok $n - ${t#test_}" ;;
-		77) echo "ok $n - ${t#test_} # SKIP $(tail -n 1 "$log")" ;;
+		77) echo "ok $n - ${t#test_} # SKIP $(tail -n 1 "$log" | sed 's/.*# SKIP //')" ;;
 		*) echo "not ok $n - ${t#test_}"; bad=1; sed 's/^/#   /' "$log" ;;
 		esac
 		[ -z "${V:-}" ] || [ $rc != 0 ] || sed 's/^/#   /' "$log"

@@ -1,0 +1,49 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Many connections: at once, and one after the other. None is lost and nothing is left.
+#
+#       client                        server
+#   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
+#                                   taspilot attached here
+#
+#   SHORT=20000    short connections of each kind (100000 to be thorough)
+. "$(dirname "$0")/lib.sh"
+need rpc_server rpc_client conn_rate
+short=${SHORT:-20000}
+
+link client c0 10.0.0.1/24  server s0 10.0.0.2/24
+sysctl_in client net.ipv4.ip_local_port_range="1024 65535" net.ipv4.tcp_tw_reuse=1
+sysctl_in server net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096
+attach server s0
+accel server_pid server rpc_server --port 7000
+wait_for listening server 7000
+
+rss_kib() { awk '/^VmRSS/ { print $2 }' "/proc/$(daemon_pid s0)/status"; }
+nothing_left() {
+	in_ns server ss -HK state time-wait >/dev/null
+	wait_for no_flows server s0
+}
+
+test_ten_thousand_connections_at_once_all_answer() {
+	count_from server s0
+	in_ns client rpc_client --addr 10.0.0.2 --conns 10000 --secs 3
+	mostly_fast server s0 80	# the handshakes are Linux's, and they are many here
+	nothing_left
+}
+
+# closing OPTIONS... - many connections that end in this way; the daemon does not grow
+closing() {
+	in_ns client conn_rate --addr 10.0.0.2 --parallel 16 --count 2000 "$@"
+	nothing_left
+	plain || before=$(rss_kib)
+	in_ns client conn_rate --addr 10.0.0.2 --parallel 16 --count "$short" "$@"
+	nothing_left
+	plain || at_most $((before + 2048)) "$(rss_kib)" "KiB that taspilotd holds"
+}
+test_short_connections_leave_nothing() { closing --echo; }
+test_connections_without_data_leave_nothing() { closing; }
+test_connections_that_are_reset_leave_nothing() { closing --echo --reset; }
+test_connections_that_the_server_ends_leave_nothing() { closing --echo --server-closes; }
+
+run_tests
