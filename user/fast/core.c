@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * core.c - the loop of a fast thread.
+ *
+ *	commands -> frames -> kicks -> timers	each notes its flows in the busy list
+ *	settle					notify programs, build frames
+ *	one kick of the XSK, one wake a sleeper, events to the slow thread
+ *	nothing done: spin, wait for a kick, or block (idle.h)
+ *
+ * Nothing is capped but by what the rings hold: the peer that sees its answers in batches
+ * sleeps between them, and each of its wake-ups costs this core more than the batch.
+ *
+ * Before it sleeps, the thread says so to everybody who may give it work (lanes, wake.h),
+ * passes a full fence, and looks once more.
+ */
+#include "thread.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "../common/clock.h"
+#include "../common/cpu.h"
+
+#define TX_RETRY_NS	50000ULL	/* the kernel did not take our frames: try again after */
+
+static void kicked(struct fast *t, struct appq *q, uint32_t slot)
+{
+	struct flow *f = q->by_slot[slot];
+
+	if (!f && command_take(t))
+		f = q->by_slot[slot];
+	if (f && f->phase == FLOW_LIVE)
+		flow_touch(t, f, tcp_app(&f->tcp, t->now_ns));
+}
+
+static uint32_t take_lane(struct fast *t, struct appq *q)
+{
+	bool hole = false;
+	uint32_t slot, n = 0;
+
+	while (n < q->geo.slots && appq_next(q, t->now_ns, &slot, &hole)) {
+		kicked(t, q, slot);
+		n++;
+	}
+	for (uint32_t i = 0; hole && i < q->geo.slots; i++) {
+		/* whose kick the hole swallowed: any may kick again */
+		atomic_exchange(&appq_slot(q, i)->kicked, 0);
+		if (q->by_slot[i])
+			kicked(t, q, i);
+	}
+	return n;
+}
+
+static uint32_t take_lanes(struct fast *t)
+{
+	uint32_t n = 0;
+
+	for (struct appq *q = t->appqs; q; q = q->next)
+		n += take_lane(t, q);
+	return n;
+}
+
+static uint32_t fire_timers(struct fast *t)
+{
+	uint32_t n = 0;
+
+	for (struct timer *timer; (timer = wheel_pop(&t->wheel, t->now_ns)); n++) {
+		struct flow *f = container_of(timer, struct flow, timer);
+
+		if (f->phase == FLOW_LIVE)
+			flow_touch(t, f, tcp_timer(&f->tcp, t->now_ns));
+	}
+	return n;
+}
+
+static void wake_programs(struct fast *t)
+{
+	for (struct appq *q = t->appqs; q; q = q->next)
+		stats_add(&t->stats.wakes, appq_flush(q));
+}
+
+/* Returns whether anything was done. */
+static bool turn(struct fast *t)
+{
+	uint32_t frames, n;
+
+	t->now_ns = clock_ns();
+	n = command_take(t);
+	xio_reap(&t->xio);
+	frames = input_wire(t) + input_handed(t);
+	n += take_lanes(t);
+	n += fire_timers(t);
+	n += !list_empty(&t->busy);
+
+	output_settle(t);
+	stats_add(&t->stats.kicks, xio_kick(&t->xio));
+	wake_programs(t);
+	tell_flush(t);
+
+	if (n + frames)
+		idle_worked(&t->idle, t->now_ns, frames);
+	return n + frames;
+}
+
+static bool work_waits(struct fast *t)
+{
+	if (spsc_peek(&t->cmds) || xio_rx_pending(&t->xio))
+		return true;
+	for (uint32_t i = 0; i < t->set->threads; i++)
+		if (i != t->index && spsc_peek(&t->handed[i]))
+			return true;
+	for (struct appq *q = t->appqs; q; q = q->next)
+		if (appq_pending(q))
+			return true;
+	return atomic_load_explicit(&t->set->stop, memory_order_relaxed);
+}
+
+static bool program_awake(struct fast *t)
+{
+	uint32_t cpu = (uint32_t)sched_getcpu();
+	bool awake = false;
+
+	for (struct appq *q = t->appqs; q && !awake; q = q->next)
+		awake = appq_awake_on(q, cpu);
+	return awake;
+}
+
+static uint64_t sleep_ns(const struct fast *t)
+{
+	uint64_t until = wheel_next(&t->wheel);
+
+	for (const struct appq *q = t->appqs; q; q = q->next)
+		if (appq_hole_deadline(q) < until)
+			until = appq_hole_deadline(q);
+	if (xio_tx_stuck(&t->xio) || !list_empty(&t->telling) || !list_empty(&t->gone))
+		return TX_RETRY_NS;
+	if (until == ~0ULL)
+		return until;
+	return until > t->now_ns ? until - t->now_ns : 0;
+}
+
+static void announce(struct fast *t, uint32_t how)
+{
+	for (struct appq *q = t->appqs; q; q = q->next)
+		appq_sleep(q, how);
+}
+
+static void wait_kick(struct fast *t)
+{
+	uint64_t ns = sleep_ns(t);
+
+	wake_wait_kick(&t->wake, ns < IDLE_KICK_NS ? ns : IDLE_KICK_NS);
+}
+
+static void idle(struct fast *t)
+{
+	enum idle_how how = idle_next(&t->idle, t->now_ns, program_awake(t));
+
+	if (how == IDLE_SPIN) {
+		__builtin_ia32_pause();
+		return;
+	}
+	announce(t, how == IDLE_WAIT_KICK ? TP_THREAD_WAIT_KICK : TP_THREAD_BLOCKED);
+	wake_begin(&t->wake);
+	if (!work_waits(t)) {
+		stats_add(&t->stats.sleeps, 1);
+		if (how == IDLE_WAIT_KICK)
+			wait_kick(t);
+		else
+			wake_wait_all(&t->wake, sleep_ns(t));
+	}
+	wake_end(&t->wake);
+	announce(t, TP_THREAD_AWAKE);
+	if (idle_gave_up(&t->idle))
+		for (struct appq *q = t->appqs; q; q = q->next)
+			appq_forget_awake(q);
+}
+
+void *fast_run(void *thread)
+{
+	struct fast *t = thread;
+	sigset_t all;
+	char name[16];
+
+	/* signals are the slow thread's */
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+	snprintf(name, sizeof(name), "tasp-fast/%u", t->index);
+	pthread_setname_np(pthread_self(), name);
+	if (t->set->cfg.cpu[t->index] >= 0)
+		(void)cpu_pin(t->set->cfg.cpu[t->index]);
+
+	while (!atomic_load_explicit(&t->set->stop, memory_order_relaxed))
+		if (!turn(t))
+			idle(t);
+	return NULL;
+}
