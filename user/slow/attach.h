@@ -22,7 +22,7 @@ enum attach_mode { ATTACH_AUTO, ATTACH_NATIVE, ATTACH_SKB };
 
 struct attach_opts {
 	const char *ifname;
-	const char *tap;		/* default tas0 */
+	const char *tap;		/* NULL: the first free of tas0, tas1... */
 	enum attach_mode mode;
 	uint32_t queues;		/* 0: all RX queues */
 };
@@ -47,15 +47,19 @@ struct attached {
 	int tap_ifindex;
 	int flows_fd, listeners_fd, cookies_fd, xsks_fd, slow_fd, count_fd, config_fd;
 	int ask_fd;			/* the tp_ask program, for ask.c */
+	const struct tp_answer *ask_reply;	/* where it leaves its answer */
 	bool release_hook;		/* cgroup/sock_release is attached */
 	char run_dir[108];		/* /run/taspilot/<ifname>, made by us, mode 0755 */
-	void *private;
+	struct attach_private *private;
 };
 
 /* 0 or -errno, having logged what failed on what object and what to do. */
 int attach_nic(const struct attach_opts *o, struct attached **ret_att);
 /* Undo all of it. Also for a daemon that is gone: see undo.h. */
 void detach_nic(struct attached *att);
+
+/* The NIC's Ethernet address changed. */
+void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN]);
 
 /* ask.c: what Linux knows of the connection @key now. 0, or -errno if the program failed;
  * "no such socket" is 0 with found == 0.

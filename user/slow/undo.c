@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * undo.c - the exact way back. See undo.h.
+ *
+ * The order is that of attach_nic() turned round: XDP first, so that nothing new is taken
+ * from Linux; then tc and the release hook; then maps, features and files. Links are
+ * detached before their pins go, because the kernel may take its time over the last
+ * reference, and who calls detach wants it done.
+ */
+#include "undo.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "nic.h"
+#include "rundir.h"
+#include "state.h"
+#include "taspilot/ctl_abi.h"
+
+static void pin_path(char path[PATH_MAX], const char *ifname, const char *leaf)
+{
+	snprintf(path, PATH_MAX, "%s/%s%s%s", TP_PIN_DIR, ifname, leaf[0] ? "/" : "", leaf);
+}
+
+bool undo_needed(const char *ifname)
+{
+	char path[PATH_MAX], state[RUN_PATH_MAX];
+
+	pin_path(path, ifname, "");
+	run_path(state, ifname, "state");
+	return !access(path, F_OK) || !access(state, F_OK);
+}
+
+static void detach_link(const char *ifname, const char *leaf)
+{
+	char path[PATH_MAX];
+	int fd;
+
+	pin_path(path, ifname, leaf);
+	fd = bpf_obj_get(path);
+	if (fd >= 0) {
+		bpf_link_detach(fd);
+		close(fd);
+	}
+	unlink(path);
+}
+
+static void remove_pins(const char *ifname)
+{
+	char path[PATH_MAX];
+	struct dirent *e;
+	DIR *d;
+
+	pin_path(path, ifname, "");
+	d = opendir(path);
+	if (!d)
+		return;
+	while ((e = readdir(d)))
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	rmdir(path);
+	rmdir(TP_PIN_DIR);
+}
+
+/* The NIC may have another name now, or be gone. */
+static void undo_nic(const struct state *s)
+{
+	char ifname[IF_NAMESIZE];
+
+	for (uint32_t i = s->filters; i-- > 0;)
+		clsact_detach(s->ifindex, s->filter[i].dir, s->filter[i].prio);
+	if (s->clsact)
+		clsact_remove_if_unused(s->ifindex);
+	if (!if_indextoname(s->ifindex, ifname))
+		return;
+	for (uint32_t i = s->offloads; i-- > 0;)
+		nic_set_feature(ifname, s->offload[i], true);
+}
+
+int undo_changes(const char *ifname)
+{
+	struct state s = {};
+	bool known, elsewhere;
+
+	known = !state_read(ifname, &s);
+	elsewhere = known && s.netns != state_netns();
+
+	detach_link(ifname, "xdp_link");
+	detach_link(ifname, "tcx_in");
+	detach_link(ifname, "tcx_out");
+	detach_link(ifname, "release");
+	if (known && !elsewhere)
+		undo_nic(&s);
+	remove_pins(ifname);
+	if (s.bpffs)
+		umount2(TP_BPFFS, UMOUNT_NOFOLLOW);
+	return elsewhere && (s.filters || s.offloads) ? -EXDEV : 0;
+}
+
+int undo_attach(const char *ifname)
+{
+	int err = undo_changes(ifname);
+
+	run_remove(ifname);
+	return err;
+}
