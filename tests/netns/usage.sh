@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Wrong use gets one clear sentence, a hint and the right exit status, and changes nothing.
+#
+#       client                        server
+#   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
+. "$(dirname "$0")/lib.sh"
+plain && skip "there is nothing to misuse without taspilot"
+need setpriv clang bpftool
+
+link client c0 10.0.0.1/24  server s0 10.0.0.2/24
+after_each() { detached server s0; }
+
+# everything that a failed attach could have left
+traces() {
+	in_ns server ip -o link | sed 's/ qlen.*//'
+	in_ns server tc qdisc show
+	in_ns server bpftool net | grep -v '^$'
+	in_ns server ethtool -k s0
+	find /run/taspilot /sys/fs/bpf -mindepth 1 2>/dev/null | sort
+}
+
+# refused STATUS SAYS CMD... - in the server's namespace
+refused() {
+	local rc=0 before
+	before=$(traces)
+	in_ns server "${@:3}" >"$TMPDIR/out" 2>"$TMPDIR/err" || rc=$?
+	cat "$TMPDIR/err"
+	[[ $rc == $1 ]] || { echo "exit status $rc, want $1"; return 1; }
+	is "" "$(cat "$TMPDIR/out")" "standard output"
+	grep -Eqi "$2" "$TMPDIR/err" || { echo "does not say '$2'"; return 1; }
+	at_least 2 "$(wc -l <"$TMPDIR/err")" "lines: what failed, and what to do"
+	diff <(echo "$before") <(traces)
+}
+
+test_an_interface_that_does_not_exist() { refused 1 'nosuch0' taspilot attach nosuch0; }
+test_the_loopback_interface() { refused 1 'lo' taspilot attach lo; }
+test_no_interface() { refused 2 'attach' taspilot attach; }
+test_an_unknown_command() { refused 2 'accelerate' taspilot accelerate s0; }
+test_an_unknown_option() { refused 2 'nosuch' taspilot attach s0 --nosuch; }
+test_a_mode_that_does_not_exist() { refused 2 'mode' taspilot attach s0 --mode fast; }
+test_a_poll_policy_that_does_not_exist() { refused 2 'poll' taspilot attach s0 --poll often; }
+test_more_queues_than_the_nic_has() { refused 1 'queue' taspilot attach s0 --queues 63; }
+test_a_cpu_that_does_not_exist() { refused '[12]' 'cpu' taspilot attach s0 --cpus 4000; }
+test_a_name_for_the_tap_that_is_taken() { refused 1 's0|c0|exist' taspilot attach s0 --tap s0; }
+test_detaching_what_is_not_attached() { refused 1 's0' taspilot detach s0; }
+test_running_a_program_that_does_not_exist() { refused 1 'nosuch-program' taspilot run nosuch-program; }
+test_running_nothing() { refused 2 'run' taspilot run; }
+
+test_a_second_attach_of_the_same_interface() {
+	attach server s0
+	refused 1 's0.*already' taspilot attach s0
+}
+test_without_privileges() {
+	setpriv --reuid 65534 --regid 65534 --clear-groups test -x "$OUT/taspilot" ||
+		skip "the build directory is closed to other users"
+	refused 1 'root|privilege|permit|CAP_' \
+		setpriv --reuid 65534 --regid 65534 --clear-groups "$OUT/taspilot" attach s0
+}
+test_an_interface_with_an_xdp_program_of_somebody_else() {
+	echo '__attribute__((section("xdp"))) int other(void *c) { return 2; }' |
+		clang -target bpf -O2 -c -x c - -o "$TMPDIR/other.o"
+	bpftool prog load "$TMPDIR/other.o" /sys/fs/bpf/other
+	in_ns server bpftool net attach xdp pinned /sys/fs/bpf/other dev s0
+	refused 1 'xdp.*other|other.*xdp' taspilot attach s0
+	in_ns server bpftool net detach xdp dev s0
+	rm /sys/fs/bpf/other
+}
+test_every_command_has_help() {
+	local c
+	for c in attach detach run status flows why doctor; do
+		taspilot $c --help | grep -q "taspilot $c" || { echo "$c: no help"; return 1; }
+	done
+	taspilot --help | grep -q 'attach IFACE'
+}
+
+run_tests
