@@ -41,7 +41,7 @@ static uint32_t frame_size(uint32_t mtu)
 static int umem_create(struct xio *x)
 {
 	const struct xsk_umem_config cfg = {
-		.fill_size = XIO_RX_FRAMES,
+		.fill_size = 2 * XIO_RX_FRAMES,
 		.comp_size = XIO_TX_FRAMES,
 		.frame_size = x->frame_size,
 	};
@@ -53,7 +53,7 @@ static int socket_create(struct xio *x, const struct xio_config *cfg)
 {
 	const struct xsk_socket_config sc = {
 		.rx_size = XIO_RX_FRAMES,
-		.tx_size = XIO_TX_FRAMES,
+		.tx_size = 2 * XIO_TX_FRAMES,
 		.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD,
 		.bind_flags = (uint16_t)(XDP_USE_NEED_WAKEUP | (cfg->native ? 0 : XDP_COPY)),
 	};

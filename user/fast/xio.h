@@ -10,7 +10,8 @@
  *		  ring -> kernel -> completion ring -> free stack
  *
  * The halves never mix, so a peer that is slow to take our frames cannot starve receive.
- * The fill ring holds the whole RX half, the completion ring the whole TX half: neither
+ * The completion ring holds the whole TX half. The fill and tx rings hold twice their
+ * half: the kernel gives a frame back before it says that its ring entry is free. So none
  * can overflow. The free stack hands out the frame that came back last, whose bytes are
  * still in cache.
  */
