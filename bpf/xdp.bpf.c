@@ -44,7 +44,9 @@ static __always_inline bool ring_put(struct xdp_md *ctx, __u64 len, __u32 state,
 		.len = len,
 		.queue = ctx->rx_queue_index,
 	};
-	if (bpf_xdp_load_bytes(ctx, 0, r + 1, len) < 0) {
+	/* Bounds checked once more, because 6.1's verifier forgets those of a spilled value. */
+	asm volatile("" : "+r"(len));
+	if (!len || len > room || bpf_xdp_load_bytes(ctx, 0, r + 1, len) < 0) {
 		bpf_ringbuf_discard(r, 0);
 		return false;
 	}
