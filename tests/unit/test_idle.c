@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* needs: user/fast/idle.c */
+/*
+ * test_idle.c - when a fast thread spins, waits for a kick, or blocks.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "../../user/fast/idle.h"
+
+#define US	1000ULL
+
+/* @n arrivals, @gap_us apart; returns when the last was. */
+static uint64_t arrivals(struct idle *i, uint64_t at_ns, int n, uint64_t gap_us)
+{
+	for (; n; n--) {
+		at_ns += gap_us * US;
+		idle_worked(i, at_ns, true);
+	}
+	return at_ns;
+}
+
+/* For how long the thread spins after @at_ns before it blocks. */
+static uint64_t spins_us(struct idle *i, uint64_t at_ns)
+{
+	for (uint64_t us = 0; us < 10000; us++)
+		if (idle_next(i, at_ns + us * US, false) != IDLE_SPIN)
+			return us;
+	return ~0ULL;
+}
+
+static void spinning_follows_the_arrivals(void **state)
+{
+	static const struct {
+		uint64_t gap_us, spin_us;
+	} cases[] = {
+		{ 4, 8 }, { 20, 40 }, { 100, 50 }, { 1000, 0 }, { 100000, 0 },
+	};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+		struct idle i;
+		uint64_t at, spin;
+
+		idle_init(&i, FAST_POLL_ADAPTIVE);
+		at = arrivals(&i, 1, 100, cases[k].gap_us);
+		spin = spins_us(&i, at);
+		if (spin + 1 < cases[k].spin_us || spin > cases[k].spin_us + 1)
+			fail_msg("every %lu us: spins for %lu us, not %lu", cases[k].gap_us, spin,
+				 cases[k].spin_us);
+	}
+}
+
+static void a_new_thread_blocks(void **state)
+{
+	struct idle i;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	assert_int_equal(idle_next(&i, 5 * US, false), IDLE_BLOCK);
+}
+
+static void after_a_long_silence_a_few_frames_bring_the_spin_back(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	at = arrivals(&i, 1, 1, 60000000);
+	at = arrivals(&i, at, 10, 20);
+	assert_true(spins_us(&i, at) > 20);
+}
+
+static void a_program_at_work_on_our_cpu_is_waited_for(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	at = arrivals(&i, 1, 100, 10);
+	assert_int_equal(idle_next(&i, at, true), IDLE_WAIT_KICK);
+}
+
+static void a_program_that_never_answers_is_given_up(void **state)
+{
+	struct idle i;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	for (uint32_t n = 0; n < IDLE_KICKS; n++)
+		assert_int_equal(idle_next(&i, n * 200 * US, true), IDLE_WAIT_KICK);
+	assert_true(idle_gave_up(&i));
+	assert_int_equal(idle_next(&i, 2000 * US, true), IDLE_BLOCK);
+
+	idle_worked(&i, 3000 * US, false);
+	assert_false(idle_gave_up(&i));
+	assert_int_equal(idle_next(&i, 3001 * US, true), IDLE_WAIT_KICK);
+}
+
+static void busy_always_spins_and_event_never(void **state)
+{
+	struct idle busy, event;
+
+	(void)state;
+	idle_init(&busy, FAST_POLL_BUSY);
+	idle_init(&event, FAST_POLL_EVENT);
+	arrivals(&event, 1, 100, 5);
+	for (uint64_t us = 1; us < 1000000; us *= 3) {
+		assert_int_equal(idle_next(&busy, us * US, us & 1), IDLE_SPIN);
+		assert_int_equal(idle_next(&event, us * US, us & 1), IDLE_BLOCK);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(spinning_follows_the_arrivals),
+		cmocka_unit_test(a_new_thread_blocks),
+		cmocka_unit_test(after_a_long_silence_a_few_frames_bring_the_spin_back),
+		cmocka_unit_test(a_program_at_work_on_our_cpu_is_waited_for),
+		cmocka_unit_test(a_program_that_never_answers_is_given_up),
+		cmocka_unit_test(busy_always_spins_and_event_never),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
