@@ -42,8 +42,9 @@ skels	:= $(patsubst bpf/%.bpf.c,$(OUT)/%.skel.h,$(wildcard bpf/*.bpf.c))
 units	:= $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 benches	:= $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/*.c))
 helpers	:= $(patsubst tests/helpers/%.c,$(OUT)/helpers/%,$(wildcard tests/helpers/*.c))
+wire	:= $(call objs,tests/wire)
 
-all: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so $(skels) $(benches) $(helpers)
+all: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so $(skels) $(benches) $(helpers) $(OUT)/wire
 
 $(OUT)/taspilot: $(cli)
 	$(call say,LD)
@@ -52,6 +53,10 @@ $(OUT)/taspilot: $(cli)
 $(OUT)/taspilotd: $(daemon)
 	$(call say,LD)
 	$(Q)$(CC) $(all_c) -o $@ $^ $(bpflibs) -lm
+
+$(OUT)/wire: $(wire)
+	$(call say,LD)
+	$(Q)$(CC) $(all_c) -o $@ $^ -lm
 
 $(OUT)/libtaspilot.so: $(shim) user/shim/exports.map
 	$(call say,LD)
