@@ -23,6 +23,7 @@ CFLAGS	?= -O2 -g
 SAN	?=
 PREFIX	?= /usr/local
 DESTDIR	?=
+to	 = $(DESTDIR)$(PREFIX)
 
 warn	:= -Wall -Wextra -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
 all_c	 = -std=gnu17 $(warn) -D_GNU_SOURCE -Iinclude -I$(OUT) -MMD -MP $(CFLAGS) \
@@ -35,11 +36,13 @@ objs	 = $(patsubst %.c,$(OUT)/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 common	:= $(call objs,user/common)
 fast	:= $(call objs,user/fast)
 daemon	:= $(call objs,user/slow) $(fast) $(common)
-# what of the slow path the command needs too: undoing an attach, probing a NIC
-cli	:= $(call objs,user/cli) $(common) $(OUT)/user/slow/undo.o $(OUT)/user/slow/nic.o
+# what of the slow path the command needs too: undoing an attach, examining a NIC
+both	:= undo check nic rundir state tchook xdpfeat
+cli	:= $(call objs,user/cli) $(common) $(both:%=$(OUT)/user/slow/%.o)
 shim	:= $(patsubst %.c,$(OUT)/%.pic.o,$(wildcard user/shim/*.c))
 skels	:= $(patsubst bpf/%.bpf.c,$(OUT)/%.skel.h,$(wildcard bpf/*.bpf.c))
 units	:= $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
+bpftests := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
 benches	:= $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/*.c))
 helpers	:= $(patsubst tests/helpers/%.c,$(OUT)/helpers/%,$(wildcard tests/helpers/*.c))
 wire	:= $(call objs,tests/wire)
@@ -86,6 +89,10 @@ $(OUT)/test_%: tests/unit/test_%.c $$(call needs,tests/unit/test_$$*.c)
 	$(call say,TEST)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $^ -lcmocka -lpthread -lm
 
+$(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/tests/bpf/lab.o | $(skels)
+	$(call say,TEST)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $^ -lcmocka $(bpflibs)
+
 $(OUT)/bench/%: tests/bench/%.c
 	$(call say,BENCH)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< -lpthread -lm
@@ -99,14 +106,19 @@ check: $(units)
 
 units: $(units)
 
+check-bpf: $(bpftests)
+	$(Q)for t in $^; do ./$$t || exit 1; done
+
 check-net: all
 	$(Q)OUT=$(OUT) tests/netns/run $(TESTS)
 
 check-apps: all
 	$(Q)OUT=$(OUT) tests/apps/run $(TESTS)
 
-test:
+deps:
 	$(Q)scripts/install-deps
+
+test: deps
 	$(Q)OUT=$(OUT) tests/run
 
 demo:
@@ -115,12 +127,19 @@ demo:
 bench: all
 	$(Q)OUT=$(OUT) tests/bench/rpc
 
+install: all
+	install -d $(to)/bin $(to)/sbin $(to)/lib/taspilot $(to)/share/man/man8
+	install -m 755 $(OUT)/taspilot $(to)/bin/
+	install -m 755 $(OUT)/taspilotd $(to)/sbin/
+	install -m 755 $(OUT)/libtaspilot.so $(to)/lib/taspilot/
+	install -m 644 docs/man/*.8 $(to)/share/man/man8/
+
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
 
 clean:
 	rm -rf out out-*
 
-.PHONY: all check units check-net check-apps test demo bench format clean
+.PHONY: all check units check-bpf check-net check-apps deps test demo bench install format clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
