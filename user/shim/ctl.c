@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * ctl.c - talking to the daemons: one link an attached interface.
+ *
+ * A link is made when the program first opens, listens on or connects a TCP socket while a
+ * daemon's socket is there. Its absence is looked for again at most once a second, so a
+ * program that lives without a daemon pays one directory read a second at worst.
+ *
+ * A request waits for its answer, at most one second: a daemon that does not answer has its
+ * link closed, which tells it to undo what it may still do for us. All failures mean
+ * that Linux carries the connection. Requests of several threads take turns; a signal
+ * handler that interrupts one gets -EDEADLK, so plain Linux.
+ *
+ * The child of a fork closes its copies of the links and makes its own.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+#define ANSWER_S	1
+#define LOOK_NS		NSEC
+#define NAME_MAX_IF	16
+#define MAX_FDS		(1 + TP_MAX_THREADS)
+
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+
+struct link {
+	char ifname[NAME_MAX_IF];	/* empty: unused */
+	_Atomic int fd;			/* -1: down */
+	uint32_t seq;
+	lock_t lock;
+	struct region *own;		/* the region that HELLO gave */
+};
+
+static struct link links[MAX_LINKS];
+static lock_t look_lock;
+static _Atomic uint64_t looked_ns;
+
+uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * NSEC + (uint64_t)ts.tv_nsec;
+}
+
+/* dir/ifname/sock, without stdio */
+static bool sock_path(char *buf, size_t size, const char *dir, const char *ifname)
+{
+	static const char tail[] = "/sock";
+	size_t d = strlen(dir), i = strlen(ifname);
+
+	if (d + 1 + i + sizeof(tail) > size)
+		return false;
+	memcpy(buf, dir, d);
+	buf[d] = '/';
+	memcpy(buf + d + 1, ifname, i);
+	memcpy(buf + d + 1 + i, tail, sizeof(tail));
+	return true;
+}
+
+static const char *run_dir(void)
+{
+	const char *dir = secure_getenv(TP_RUN_DIR_ENV);
+
+	return dir && *dir ? dir : TP_RUN_DIR_DEFAULT;
+}
+
+/* ---- one request ---------------------------------------------------------------------- */
+
+static void link_down(struct link *l)
+{
+	int fd = atomic_exchange(&l->fd, -1);
+
+	fd_hidden_close(fd);
+	l->own = NULL;
+}
+
+static bool send_request(int fd, const struct tp_ctl *req, int pass_fd)
+{
+	struct iovec iov = { (void *)req, sizeof(*req) };
+	union {
+		char room[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} ctl;
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+
+	if (pass_fd >= 0) {
+		struct cmsghdr *h = &ctl.align;
+
+		m.msg_control = &ctl;
+		m.msg_controllen = sizeof(ctl);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(h), &pass_fd, sizeof(int));
+	}
+	do {
+		n = libc()->sendmsg(fd, &m, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n == (ssize_t)sizeof(*req);
+}
+
+struct answer {
+	struct tp_ctl msg;
+	int fd[MAX_FDS];
+	uint32_t fds;
+};
+
+static void answer_close(struct answer *a)
+{
+	for (uint32_t i = 0; i < a->fds; i++)
+		libc()->close(a->fd[i]);
+	a->fds = 0;
+}
+
+static void take_fds(struct answer *a, struct msghdr *m)
+{
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR(m, h)) {
+		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
+			continue;
+		a->fds = (uint32_t)((h->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(a->fd, CMSG_DATA(h), a->fds * sizeof(int));
+	}
+}
+
+static bool recv_answer(int fd, struct answer *a)
+{
+	struct iovec iov = { &a->msg, sizeof(a->msg) };
+	union {
+		char room[CMSG_SPACE(MAX_FDS * sizeof(int))];
+		struct cmsghdr align;
+	} ctl;
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = &ctl, .msg_controllen = sizeof(ctl),
+	};
+	ssize_t n;
+
+	a->fds = 0;
+	do {
+		n = libc()->recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n > 0)
+		take_fds(a, &m);
+	return n == (ssize_t)sizeof(a->msg);
+}
+
+/* Under l->lock. 0, the daemon's -errno, or -EPIPE with the link down. */
+static int exchange(struct link *l, struct tp_ctl *req, int pass_fd, struct answer *a)
+{
+	int fd = atomic_load(&l->fd);
+
+	if (fd < 0)
+		return -EPIPE;
+	req->h.seq = ++l->seq;
+	if (!send_request(fd, req, pass_fd))
+		goto down;
+	for (;;) {
+		if (!recv_answer(fd, a)) {
+			answer_close(a);
+			goto down;
+		}
+		if (a->msg.h.seq == req->h.seq && a->msg.h.type == req->h.type)
+			return a->msg.err < 0 ? a->msg.err : 0;
+		answer_close(a);
+	}
+down:
+	link_down(l);
+	return -EPIPE;
+}
+
+/* ---- making links --------------------------------------------------------------------- */
+
+static int hide_all(struct answer *a)
+{
+	for (uint32_t i = 1; i < a->fds; i++) {
+		a->fd[i] = fd_hide(a->fd[i]);
+		if (a->fd[i] < 0)
+			return -EMFILE;
+	}
+	return 0;
+}
+
+/* The region that came with an answer: fd 0 is the memory, the rest are the kick eventfds. */
+static struct region *take_region(struct link *l, struct answer *a, uint32_t id)
+{
+	struct region *r = region_find(l, id);
+	off_t end;
+
+	if (r || a->fds < 2) {
+		answer_close(a);
+		return r;
+	}
+	end = lseek(a->fd[0], 0, SEEK_END);
+	if (end < 0 || hide_all(a) < 0 ||
+	    region_map(l, id, a->fd[0], (uint64_t)end, &a->fd[1], a->fds - 1, &r) < 0) {
+		libc()->close(a->fd[0]);
+		for (uint32_t i = 1; i < a->fds; i++)
+			fd_hidden_close(a->fd[i]);
+		return NULL;
+	}
+	libc()->close(a->fd[0]);
+	return r;
+}
+
+static int hello(struct link *l)
+{
+	struct tp_ctl req = { .h.type = TP_CTL_HELLO };
+	struct answer a;
+	socklen_t len = sizeof(req.hello.netns_cookie);
+	int err;
+
+	req.hello.version = TP_SHM_VERSION;
+	if (libc()->getsockopt(l->fd, SOL_SOCKET, SO_NETNS_COOKIE, &req.hello.netns_cookie,
+			       &len) < 0)
+		req.hello.netns_cookie = 0;
+	err = exchange(l, &req, -1, &a);
+	if (err < 0)
+		return err;
+	l->own = take_region(l, &a, a.msg.hello.region_id);
+	return l->own ? 0 : -EPROTO;
+}
+
+static int dial(const char *ifname)
+{
+	struct timeval limit = { .tv_sec = ANSWER_S };
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (!sock_path(sa.sun_path, sizeof(sa.sun_path), run_dir(), ifname))
+		return -ENAMETOOLONG;
+	fd = libc()->socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	libc()->setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	libc()->setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+	if (libc()->connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
+		libc()->close(fd);
+		return -ENOTCONN;
+	}
+	return fd_hide(fd);
+}
+
+static struct link *link_for(const char *ifname)
+{
+	for (size_t i = 0; i < MAX_LINKS; i++) {
+		if (!links[i].ifname[0]) {
+			strncpy(links[i].ifname, ifname, NAME_MAX_IF - 1);
+			links[i].fd = -1;
+		}
+		if (strcmp(links[i].ifname, ifname) == 0)
+			return &links[i];
+	}
+	return NULL;
+}
+
+static void link_up(const char *ifname)
+{
+	struct link *l = link_for(ifname);
+	enum lock_got got;
+	int fd;
+
+	if (!l || atomic_load(&l->fd) >= 0)
+		return;
+	got = lock_take(&l->lock);
+	if (got != LOCK_TAKEN)
+		return;
+	fd = dial(ifname);
+	if (fd >= 0) {
+		atomic_store(&l->fd, fd);
+		if (hello(l) < 0)
+			link_down(l);
+	}
+	lock_drop(&l->lock, got);
+}
+
+struct dirent_raw {
+	uint64_t ino, off;
+	unsigned short reclen;
+	unsigned char type;
+	char name[];
+};
+
+static void look_for_daemons(void)
+{
+	_Alignas(struct dirent_raw) char buf[4096];
+	int dir = open(run_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long n;
+
+	if (dir < 0)
+		return;
+	while ((n = syscall(SYS_getdents64, dir, buf, sizeof(buf))) > 0) {
+		for (long at = 0; at < n;) {
+			struct dirent_raw *d = (struct dirent_raw *)(buf + at);
+
+			if (d->name[0] != '.' && strlen(d->name) < NAME_MAX_IF)
+				link_up(d->name);
+			at += d->reclen;
+		}
+	}
+	libc()->close(dir);
+}
+
+static bool any_up(void)
+{
+	for (size_t i = 0; i < MAX_LINKS && links[i].ifname[0]; i++)
+		if (atomic_load(&links[i].fd) >= 0)
+			return true;
+	return false;
+}
+
+bool ctl_up(void)
+{
+	uint64_t now = now_ns(), last = atomic_load(&looked_ns);
+	int saved = errno;
+
+	if ((!last || now - last > LOOK_NS) && !in_vfork_child()) {
+		enum lock_got got = lock_take(&look_lock);
+
+		if (got == LOCK_TAKEN) {
+			atomic_store(&looked_ns, now);
+			look_for_daemons();
+		}
+		lock_drop(&look_lock, got);
+	}
+	errno = saved;
+	return any_up();
+}
+
+/* ---- requests ------------------------------------------------------------------------- */
+
+static int ask(struct link *l, struct tp_ctl *req, int pass_fd, struct answer *a)
+{
+	enum lock_got got = lock_take(&l->lock);
+	int err;
+
+	if (got != LOCK_TAKEN)
+		return -EDEADLK;
+	err = exchange(l, req, pass_fd, a);
+	lock_drop(&l->lock, got);
+	return err;
+}
+
+static int tell_all(struct tp_ctl *req)
+{
+	struct answer a;
+	int best = -ENOTCONN;
+
+	for (size_t i = 0; i < MAX_LINKS && links[i].ifname[0]; i++) {
+		int err;
+
+		if (atomic_load(&links[i].fd) < 0)
+			continue;
+		err = ask(&links[i], req, -1, &a);
+		if (err == 0)
+			best = 0;
+		answer_close(&a);
+	}
+	return best;
+}
+
+int ctl_listen(enum tp_ctl_type type, const struct tp_listen_key *key, uint64_t cookie)
+{
+	struct tp_ctl req = { .h.type = type };
+
+	req.listen.key = *key;
+	req.listen.cookie = cookie;
+	return tell_all(&req);
+}
+
+int ctl_connect(uint64_t cookie)
+{
+	struct tp_ctl req = { .h.type = TP_CTL_CONNECT };
+
+	req.connect.cookie = cookie;
+	return tell_all(&req);
+}
+
+/* A daemon that is stopped must not be asked: it would do it later, behind our back. */
+static bool link_is_well(const struct link *l)
+{
+	const struct region *r = l->own;
+	const struct tp_region *head;
+
+	if (atomic_load(&l->fd) < 0 || !r)
+		return false;
+	head = atomic_load(&r->base);
+	return !atomic_load_explicit(&head->closing, memory_order_relaxed) &&
+	       now_ns() - atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed) <
+	       TP_STALE_NS;
+}
+
+static int claim_on(struct link *l, struct tp_ctl *req, struct claim *ret_claim)
+{
+	struct answer a;
+	struct region *r;
+	int err = ask(l, req, -1, &a);
+
+	if (err < 0) {
+		answer_close(&a);
+		return err;
+	}
+	r = take_region(l, &a, a.msg.claim.region_id);
+	if (!r || a.msg.claim.slot >= r->geo.slots)
+		return -EPROTO;
+	*ret_claim = (struct claim){ r, a.msg.claim.slot, a.msg.claim.generation };
+	return 0;
+}
+
+int ctl_claim(enum tp_ctl_type type, const struct tp_flow_key *key, uint64_t cookie,
+	      uint32_t opts, struct claim *ret_claim)
+{
+	struct tp_ctl req = { .h.type = type };
+	int err = -ENOTCONN;
+
+	req.claim.key = *key;
+	req.claim.cookie = cookie;
+	req.claim.opts = opts;
+	for (size_t i = 0; i < MAX_LINKS && links[i].ifname[0]; i++) {
+		if (!link_is_well(&links[i]))
+			continue;
+		err = claim_on(&links[i], &req, ret_claim);
+		if (err == 0)
+			return 0;
+	}
+	return err;
+}
+
+int ctl_leave(struct conn *c)
+{
+	struct tp_ctl req = { .h.type = TP_CTL_LEAVE };
+	struct answer a;
+	int err;
+
+	req.claim.key = c->key;
+	req.claim.cookie = c->cookie;
+	err = ask(c->region->link, &req, -1, &a);
+	answer_close(&a);
+	return err;
+}
+
+static int ask_ctx(struct region *r, int event_fd, uint32_t *ret_index)
+{
+	struct tp_ctl req = { .h.type = TP_CTL_CTX };
+	struct answer a;
+	int err;
+
+	req.ctx.region_id = r->id;
+	err = ask(r->link, &req, event_fd, &a);
+	answer_close(&a);
+	if (err < 0)
+		return err;
+	if (a.msg.ctx.index >= TP_MAX_CTX)
+		return -EPROTO;
+	*ret_index = a.msg.ctx.index;
+	return 0;
+}
+
+/* In a region that our parent was given we must first be given it too. */
+int ctl_ctx(struct conn *c, int event_fd, uint32_t *ret_index)
+{
+	struct claim again;
+	int err;
+
+	ctl_up();
+	err = ask_ctx(c->region, event_fd, ret_index);
+	if (err < 0 && err != -ENOSPC &&
+	    ctl_claim(TP_CTL_FIND, &c->key, c->cookie, 0, &again) == 0)
+		err = ask_ctx(c->region, event_fd, ret_index);
+	return err;
+}
+
+void ctl_fd_moved(int from, int to)
+{
+	for (size_t i = 0; i < MAX_LINKS; i++)
+		if (atomic_load(&links[i].fd) == from && links[i].ifname[0])
+			atomic_store(&links[i].fd, to);
+}
+
+void ctl_after_fork(void)
+{
+	for (size_t i = 0; i < MAX_LINKS && links[i].ifname[0]; i++) {
+		link_down(&links[i]);
+		atomic_store(&links[i].lock, 0);
+	}
+	atomic_store(&look_lock, 0);
+	atomic_store(&looked_ns, 0);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * init.c - the real libc functions, and what happens before main().
+ *
+ * Resolving is idempotent, so threads that race to it do no harm and need no lock. A name that
+ * this libc lacks stays NULL; intercept.c then answers ENOSYS as such a libc's kernel would.
+ *
+ * The constructor does three things: resolve, fork handlers, and a look at the fds that came by
+ * exec: a TCP connection among them may be one that is on the fast path.
+ */
+#include <dlfcn.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "shim.h"
+
+#define EXEC_GAP	32		/* stop looking after so many unused numbers in a row */
+
+struct libc libc_calls;
+
+static const struct {
+	const char *name;
+	size_t at;
+} names[] = {
+#define X(name) { #name, offsetof(struct libc, name) },
+	LIBC_CALLS(X)
+#undef X
+};
+
+void libc_resolve(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		void *sym = dlsym(RTLD_NEXT, names[i].name);
+
+		*(void **)((char *)&libc_calls + names[i].at) = sym;
+	}
+	atomic_thread_fence(memory_order_release);
+	libc_calls.ready = true;
+}
+
+static void look_at_inherited(void)
+{
+	for (int fd = 0, gap = 0; gap < EXEC_GAP; fd++) {
+		int proto;
+		socklen_t len = sizeof(proto);
+
+		if (libc()->getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &proto, &len) < 0) {
+			gap = errno == EBADF ? gap + 1 : 0;
+			continue;
+		}
+		gap = 0;
+		if (proto == IPPROTO_TCP)
+			conn_adopt(fd);
+	}
+}
+
+__attribute__((constructor)) static void shim_start(void)
+{
+	int saved = errno;
+
+	libc();
+	shim_pid = getpid();
+	fork_watch();
+	look_at_inherited();
+	errno = saved;
+}

@@ -1,0 +1,721 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * io.c - bytes between the program and the pipes of a slot.
+ *
+ * Reading, in the stream's order: the bytes that lay in Linux's queue at the claim
+ * (slot.linux_rx, by the real recv), then the rx pipe up to rx_head, then what comes after
+ * rx_head: EOF, an error, or the real fd once the slot's state is LINUX. The flags and the state
+ * are loaded before rx_head, so whoever sees EOF or LINUX also sees the last rx_head.
+ *
+ * Writing: into the tx pipe while the state is FAST. After publishing tx_head and a full fence
+ * the state is looked at again: FAST means that the fast thread will take these bytes. Else we
+ * wait for LINUX, and what stands in [tx_tail, tx_head) then goes to the real fd (tx_settle).
+ *
+ * A step of either kind holds the slot's rx_lock or tx_lock and never sleeps. A signal
+ * handler that interrupts a step of its own thread finds the lock nested. Its bytes then go
+ * behind those of the interrupted step (rx_reserved, tx_reserved), which publishes both; so
+ * the order of bytes is as if the interrupted call had been the first.
+ *
+ * What the fast thread writes is believed no further than memory safety needs: pipe.h keeps
+ * each offset inside the ring, and a head that is further from the tail than the ring is
+ * long means a broken daemon: the connection is reset.
+ */
+#include <netinet/tcp.h>
+
+#include "shim.h"
+
+#define RX_REAL		(-4095)		/* step's verdict: the real fd has the rest */
+#define RW_MAX		0x7ffff000U	/* Linux moves no more in one call */
+#define TX_FLOOR	65536U		/* bytes that a pipe may always hold (if tx_max allows) */
+
+/* A place in the caller's vector. */
+struct iter {
+	const struct iovec *iov;
+	size_t cnt, off;
+	size_t left;
+};
+
+static struct iter iter_make(const struct iovec *iov, size_t cnt)
+{
+	struct iter it = { .iov = iov, .cnt = cnt };
+
+	for (size_t i = 0; i < cnt; i++) {
+		if (iov[i].iov_len > RW_MAX - it.left) {
+			it.left = RW_MAX;
+			break;
+		}
+		it.left += iov[i].iov_len;
+	}
+	return it;
+}
+
+/* The next piece, at most @max bytes; moves on. */
+static struct iovec iter_next(struct iter *it, size_t max)
+{
+	struct iovec v;
+
+	while (it->off == it->iov->iov_len) {
+		it->iov++;
+		it->off = 0;
+	}
+	v.iov_base = (char *)it->iov->iov_base + it->off;
+	v.iov_len = it->iov->iov_len - it->off;
+	if (v.iov_len > max)
+		v.iov_len = max;
+	it->off += v.iov_len;
+	it->left -= v.iov_len;
+	return v;
+}
+
+/* ---- reading -------------------------------------------------------------------------- */
+
+static uint32_t linux_left(const struct conn *c)
+{
+	return c->slot->linux_rx -
+	       atomic_load_explicit(&c->slot->linux_read, memory_order_relaxed);
+}
+
+static void linux_took(struct conn *c, uint32_t n)
+{
+	atomic_fetch_add_explicit(&c->slot->linux_read, n, memory_order_relaxed);
+}
+
+/* From Linux's own queue, never beyond the bytes that are there from before the switch. */
+static ssize_t step_linux(int fd, struct conn *c, struct iter *it, int flags)
+{
+	struct iter save = *it;
+	struct iovec v = iter_next(it, linux_left(c));
+	ssize_t n = libc()->recv(fd, v.iov_base, v.iov_len,
+				 (flags & (MSG_PEEK | MSG_TRUNC)) | MSG_DONTWAIT);
+
+	*it = save;
+	if (n <= 0) {
+		linux_took(c, linux_left(c));	/* somebody else took them: go on with the pipe */
+		return 0;
+	}
+	if (!(flags & MSG_PEEK))
+		linux_took(c, (uint32_t)n);
+	iter_next(it, (size_t)n);
+	return n;
+}
+
+static void copy_out(const struct conn *c, uint64_t geom, uint64_t pos, struct iter *it,
+		     uint32_t n, bool discard)
+{
+	while (n) {
+		struct iovec v = iter_next(it, n);
+
+		if (!discard)
+			pipe_read(&c->rx, geom, pos, v.iov_base, (uint32_t)v.iov_len);
+		pos += v.iov_len;
+		n -= (uint32_t)v.iov_len;
+	}
+}
+
+/* Publish what this step and handlers inside it have read. */
+static void rx_publish(struct conn *c)
+{
+	uint64_t tail = atomic_load_explicit(&c->slot->rx_tail, memory_order_relaxed), to;
+
+	c->rx_busy = false;
+	do {
+		atomic_signal_fence(memory_order_seq_cst);
+		to = c->rx_reserved;
+		if ((int64_t)(to - tail) <= 0)
+			return;
+	} while (!atomic_compare_exchange_weak_explicit(&c->slot->rx_tail, &tail, to,
+							memory_order_release,
+							memory_order_relaxed));
+}
+
+/* Should the fast thread hear of the room? Writes tell it too; this is for pure readers: often
+ * enough that a peer which filled our window hears of room before it has none left.
+ */
+static bool rx_worth_a_kick(struct conn *c, uint64_t head, uint64_t tail)
+{
+	uint32_t max = c->slot->rx_max, mss = c->slot->mss;
+	uint64_t freed = tail - c->rx_told;
+	bool tight = head - c->rx_told > max / 2;
+
+	if (freed < (tight ? 2ULL * mss : max / 8))
+		return false;
+	c->rx_told = tail;
+	return true;
+}
+
+static ssize_t step_pipe(struct conn *c, struct iter *it, int flags, uint64_t head, bool nested,
+			 bool *ret_kick)
+{
+	struct tp_slot *s = c->slot;
+	uint64_t geom = atomic_load_explicit(&s->rx_geom, memory_order_relaxed);
+	uint64_t tail = nested && c->rx_busy ? c->rx_reserved :
+			atomic_load_explicit(&s->rx_tail, memory_order_relaxed);
+	uint64_t have = head - tail;
+	uint32_t n = have < it->left ? (uint32_t)have : (uint32_t)it->left;
+
+	if (!pipe_geom_ok(geom) || have > pipe_size(geom))
+		return -ECONNRESET;
+	if (flags & MSG_PEEK) {
+		copy_out(c, geom, tail, it, n, flags & MSG_TRUNC);
+		return n;
+	}
+	c->rx_reserved = tail + n;
+	if (nested && c->rx_busy) {
+		copy_out(c, geom, tail, it, n, flags & MSG_TRUNC);
+		return n;
+	}
+	c->rx_busy = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	copy_out(c, geom, tail, it, n, flags & MSG_TRUNC);
+	rx_publish(c);
+	*ret_kick = rx_worth_a_kick(c, head, tail + n);
+	return n;
+}
+
+/* After the last byte: 0 for EOF, an error once, RX_REAL, or -EAGAIN. */
+static ssize_t rx_end(struct conn *c, const struct seen *s)
+{
+	if (s->flags & TP_F_EOF)
+		return 0;
+	if (s->flags & TP_F_ERR || s->state == TP_SLOT_DEAD) {
+		if (c->err_taken)
+			return 0;
+		c->err_taken = true;
+		return -io_slot_error(c);
+	}
+	if (s->state == TP_SLOT_LINUX || s->state == TP_SLOT_FREE)
+		return RX_REAL;
+	if (c->shut_rd)
+		return 0;
+	return -EAGAIN;
+}
+
+static ssize_t rx_locked(int fd, struct conn *c, struct iter *it, int flags, bool nested,
+			 struct seen *seen, bool *ret_kick)
+{
+	struct tp_slot *s = c->slot;
+
+	seen->state = atomic_load_explicit(&s->state, memory_order_acquire);
+	seen->flags = atomic_load_explicit(&s->fast_flags, memory_order_acquire);
+	seen->pos = atomic_load_explicit(&s->rx_head, memory_order_acquire);
+
+	if (unlikely(linux_left(c)) && it->left) {
+		ssize_t n = step_linux(fd, c, it, flags);
+
+		if (n > 0)
+			return n;
+	}
+	if (seen->pos != (nested && c->rx_busy ? c->rx_reserved :
+			  atomic_load_explicit(&s->rx_tail, memory_order_relaxed)) && it->left)
+		return step_pipe(c, it, flags, seen->pos, nested, ret_kick);
+	return rx_end(c, seen);
+}
+
+/* Bytes, 0 for EOF, -errno, -EAGAIN with *seen, or RX_REAL. */
+static ssize_t rx_step(int fd, struct conn *c, struct iter *it, int flags, struct seen *seen)
+{
+	struct tp_slot *s = c->slot;
+	enum lock_got got;
+	bool tell = false;
+	ssize_t n;
+
+	do {
+		got = lock_take(&s->rx_lock);
+	} while (got == LOCK_BUSY);
+	if (unlikely(!fd_is_conn(fd, c) || c->slot != s))
+		n = RX_REAL;			/* closed meanwhile: let Linux say so */
+	else
+		n = rx_locked(fd, c, it, flags, got == LOCK_NESTED, seen, &tell);
+	lock_drop(&s->rx_lock, got);
+	if (tell) {
+		atomic_thread_fence(memory_order_seq_cst);
+		kick(c);
+	}
+	return n;
+}
+
+static ssize_t rx_real(int fd, struct conn *c, struct iter *it, int flags)
+{
+	struct iovec v[8];
+	struct msghdr m = { .msg_iov = v };
+	ssize_t n;
+
+	conn_went_linux(c);
+	while (it->left && m.msg_iovlen < ARRAY_SIZE(v))
+		v[m.msg_iovlen++] = iter_next(it, it->left);
+	n = libc()->recvmsg(fd, &m, flags);
+	return n < 0 ? -errno : n;
+}
+
+static uint64_t time_limit(int fd, int name)
+{
+	struct timeval tv = { 0 };
+	socklen_t len = sizeof(tv);
+
+	if (libc()->getsockopt(fd, SOL_SOCKET, name, &tv, &len) < 0 ||
+	    (tv.tv_sec == 0 && tv.tv_usec == 0))
+		return FOREVER;
+	return deadline_after((int64_t)tv.tv_sec * (int64_t)NSEC + tv.tv_usec * 1000LL);
+}
+
+/* The cached flag may be old where another process shares the socket; asked before deciding. */
+static bool is_nonblock(int fd, struct conn *c)
+{
+	if (likely(c->epoch == atomic_load_explicit(&fork_epoch, memory_order_relaxed)))
+		return c->nonblock;
+	return libc()->fcntl(fd, F_GETFL) & O_NONBLOCK;
+}
+
+static size_t rx_target(struct conn *c, size_t want, int flags)
+{
+	uint32_t lowat = atomic_load_explicit(&c->slot->rcvlowat, memory_order_relaxed);
+
+	if (flags & MSG_WAITALL)
+		return want;
+	if (lowat > want)
+		return want ? want : 1;
+	return lowat ? lowat : 1;
+}
+
+ssize_t io_rx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int flags)
+{
+	struct iter it = iter_make(iov, cnt), begin = it;
+	size_t want = it.left, target = rx_target(c, want, flags), done = 0;
+	uint64_t deadline = 0;
+	struct seen seen;
+	ssize_t n;
+
+	for (;;) {
+		if (flags & MSG_PEEK) {
+			it = begin;
+			done = 0;
+		}
+		n = rx_step(fd, c, &it, flags, &seen);
+		if (likely(n > 0)) {
+			done += (size_t)n;
+			if (done >= target || done == want)
+				return (ssize_t)done;
+			if (!(flags & MSG_PEEK))
+				continue;
+			n = -EAGAIN;
+		}
+		if (n == RX_REAL) {
+			n = rx_real(fd, c, &it, flags);
+			return n > 0 ? (ssize_t)done + n : done ? (ssize_t)done : n;
+		}
+		if (n != -EAGAIN)
+			return done ? (ssize_t)done : n;
+		if (!want && io_unread(c))
+			return 0;
+		if (flags & MSG_DONTWAIT || is_nonblock(fd, c))
+			return done ? (ssize_t)done : n;
+		if (!deadline)
+			deadline = time_limit(fd, SO_RCVTIMEO);
+		n = sleep_on_slot(fd, c, TP_RX, &seen, deadline);
+		if (n < 0)
+			return done ? (ssize_t)done : n;
+	}
+}
+
+/* ---- writing -------------------------------------------------------------------------- */
+
+static uint32_t tx_limit(const struct tp_slot *s)
+{
+	uint32_t want = atomic_load_explicit(&s->tx_want, memory_order_relaxed);
+	uint32_t max = s->tx_max < TP_PIPE_BIG ? s->tx_max : TP_PIPE_BIG;
+
+	if (want < TX_FLOOR)
+		want = TX_FLOOR;
+	if (want > max)
+		want = max;
+	return want < TP_PIPE_SMALL ? TP_PIPE_SMALL : want;
+}
+
+static uint32_t order_for(uint64_t bytes)
+{
+	uint32_t order = TP_ORDER_SMALL;
+
+	while (order < TP_ORDER_BIG && (1ULL << order) < bytes)
+		order++;
+	return order;
+}
+
+/* A ring that holds @used + @n bytes; the geometry is ours alone to write. */
+static uint64_t tx_make_room(struct conn *c, uint64_t tail, uint64_t head, uint32_t n)
+{
+	struct tp_slot *s = c->slot;
+	uint64_t geom = atomic_load_explicit(&s->tx_geom, memory_order_relaxed), fit;
+	uint64_t used = head - tail;
+
+	if (used == 0)
+		fit = pipe_geom(order_for(n), head);
+	else if (used + n <= pipe_size(geom))
+		return geom;
+	else
+		fit = pipe_grow(&c->tx, geom, order_for(used + n), tail, head);
+	atomic_store_explicit(&s->tx_geom, fit, memory_order_relaxed);
+	return fit;
+}
+
+static void copy_in(const struct conn *c, uint64_t geom, uint64_t pos, struct iter *it, uint32_t n)
+{
+	while (n) {
+		struct iovec v = iter_next(it, n);
+
+		pipe_write(&c->tx, geom, pos, v.iov_base, (uint32_t)v.iov_len);
+		pos += v.iov_len;
+		n -= (uint32_t)v.iov_len;
+	}
+}
+
+/* Publish what this step and handlers inside it have written. A full fence. */
+static void tx_publish(struct conn *c)
+{
+	uint64_t head = atomic_load_explicit(&c->slot->tx_head, memory_order_relaxed), to;
+
+	c->tx_busy = false;
+	do {
+		atomic_signal_fence(memory_order_seq_cst);
+		to = c->tx_reserved;
+		if ((int64_t)(to - head) <= 0)
+			break;
+	} while (!atomic_compare_exchange_weak(&c->slot->tx_head, &head, to));
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+static void tx_mark_more(struct conn *c, int flags)
+{
+	uint32_t opts = atomic_load_explicit(&c->slot->opts, memory_order_relaxed);
+	bool more = flags & MSG_MORE;
+
+	if (unlikely(more != !!(opts & TP_O_MORE))) {
+		if (more)
+			atomic_fetch_or(&c->slot->opts, TP_O_MORE);
+		else
+			atomic_fetch_and(&c->slot->opts, ~TP_O_MORE);
+	}
+}
+
+static ssize_t tx_pipe(struct conn *c, struct iter *it, int flags, bool nested, struct seen *seen)
+{
+	struct tp_slot *s = c->slot;
+	uint64_t tail = atomic_load_explicit(&s->tx_tail, memory_order_acquire);
+	uint64_t geom = atomic_load_explicit(&s->tx_geom, memory_order_relaxed);
+	uint64_t head = nested && c->tx_busy ? c->tx_reserved :
+			atomic_load_explicit(&s->tx_head, memory_order_relaxed);
+	uint32_t limit = tx_limit(s), n;
+	uint64_t used = head - tail;
+
+	seen->pos = tail;
+	seen->want = atomic_load_explicit(&s->tx_want, memory_order_relaxed);
+	if (used > TP_PIPE_BIG)
+		return -ECONNRESET;
+	if (nested && c->tx_busy)
+		limit = pipe_size(geom);	/* the interrupted step copies by this geometry */
+	if (used >= limit)
+		return -EAGAIN;
+	n = limit - used < it->left ? (uint32_t)(limit - used) : (uint32_t)it->left;
+
+	if (nested && c->tx_busy) {
+		c->tx_reserved = head + n;
+		copy_in(c, geom, head, it, n);
+		return n;
+	}
+	geom = tx_make_room(c, tail, head, n);
+	tx_mark_more(c, flags);
+	c->tx_reserved = head + n;
+	c->tx_busy = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	copy_in(c, geom, head, it, n);
+	tx_publish(c);
+	return n;
+}
+
+/* Bytes that the fast thread left in the pipe go first. Returns how many of the last @mine
+ * did not: the caller takes them back. Under tx_lock, state LINUX.
+ */
+static uint32_t tx_settle(int fd, struct conn *c, uint32_t mine)
+{
+	struct tp_slot *s = c->slot;
+	uint64_t geom = atomic_load_explicit(&s->tx_geom, memory_order_relaxed);
+	uint64_t head = atomic_load_explicit(&s->tx_head, memory_order_relaxed);
+	uint64_t pos = atomic_load_explicit(&s->tx_tail, memory_order_acquire);
+
+	if (head - pos > pipe_size(geom))
+		pos = head;
+	while (pos != head) {
+		unsigned char *at;
+		uint32_t n = pipe_span(&c->tx, geom, pos, (uint32_t)(head - pos), &at);
+		ssize_t sent = libc()->send(fd, at, n, MSG_NOSIGNAL);
+
+		if (sent > 0) {
+			pos += (uint64_t)sent;
+		} else if (errno == EAGAIN && head - pos > mine) {
+			struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+			libc()->poll(&p, 1, -1);	/* bytes that a call has returned for */
+		} else if (errno != EINTR || head - pos <= mine) {
+			break;
+		}
+	}
+	atomic_store(&s->tx_head, atomic_load(&s->tx_tail));
+	return (uint32_t)(head - pos);
+}
+
+static ssize_t tx_locked(int fd, struct conn *c, struct iter *it, int flags, bool nested,
+			 struct seen *seen)
+{
+	struct tp_slot *s = c->slot;
+
+	seen->state = atomic_load_explicit(&s->state, memory_order_acquire);
+	seen->flags = atomic_load_explicit(&s->fast_flags, memory_order_acquire);
+	seen->pos = atomic_load_explicit(&s->tx_tail, memory_order_acquire);
+	seen->want = atomic_load_explicit(&s->tx_want, memory_order_relaxed);
+	if (c->shut_wr)
+		return -EPIPE;
+	if (seen->flags & TP_F_ERR || seen->state == TP_SLOT_DEAD) {
+		if (c->err_taken)
+			return -EPIPE;
+		c->err_taken = true;
+		return -io_slot_error(c);
+	}
+	if (seen->state == TP_SLOT_LINUX || seen->state == TP_SLOT_FREE) {
+		if (atomic_load(&s->tx_head) != atomic_load(&s->tx_tail))
+			tx_settle(fd, c, 0);
+		return RX_REAL;
+	}
+	if (seen->state == TP_SLOT_LEAVING)
+		return -EAGAIN;
+	return it->left ? tx_pipe(c, it, flags, nested, seen) : 0;
+}
+
+/* Published, but the flow is on its way back to Linux: by which way do these bytes go? Returns
+ * how many of @n must be given back to the caller.
+ */
+static uint32_t tx_limbo(int fd, struct conn *c, uint32_t n)
+{
+	struct tp_slot *s = c->slot;
+	enum lock_got got;
+	uint32_t back = 0;
+	struct seen seen;
+
+	for (;;) {
+		seen.state = atomic_load(&s->state);
+		seen.flags = atomic_load(&s->fast_flags);
+		seen.pos = atomic_load(&s->tx_tail);
+		seen.want = atomic_load(&s->tx_want);
+		if (seen.state != TP_SLOT_LEAVING || !fd_is_conn(fd, c))
+			break;
+		kick(c);
+		sleep_on_slot(fd, c, TP_TX, &seen, FOREVER);
+	}
+	if (seen.state != TP_SLOT_LINUX)
+		return 0;
+	got = lock_take(&s->tx_lock);
+	if (got == LOCK_TAKEN && fd_is_conn(fd, c) &&
+	    atomic_load(&s->tx_head) != atomic_load(&s->tx_tail))
+		back = tx_settle(fd, c, n);
+	lock_drop(&s->tx_lock, got);
+	return back < n ? back : n;
+}
+
+static ssize_t tx_step(int fd, struct conn *c, struct iter *it, int flags, struct seen *seen)
+{
+	struct tp_slot *s = c->slot;
+	enum lock_got got;
+	ssize_t n;
+
+	do {
+		got = lock_take(&s->tx_lock);
+	} while (got == LOCK_BUSY);
+	if (unlikely(!fd_is_conn(fd, c) || c->slot != s))
+		n = RX_REAL;
+	else
+		n = tx_locked(fd, c, it, flags, got == LOCK_NESTED, seen);
+	lock_drop(&s->tx_lock, got);
+	if (n > 0)
+		kick(c);
+	return n;
+}
+
+static ssize_t tx_real(int fd, struct conn *c, struct iter *it, int flags)
+{
+	size_t done = 0;
+
+	conn_went_linux(c);
+	do {
+		struct iovec v[8];
+		struct msghdr m = { .msg_iov = v };
+		size_t part = 0;
+		ssize_t n;
+
+		while (it->left && m.msg_iovlen < ARRAY_SIZE(v)) {
+			v[m.msg_iovlen] = iter_next(it, it->left);
+			part += v[m.msg_iovlen++].iov_len;
+		}
+		n = libc()->sendmsg(fd, &m, flags);
+		if (n < 0)
+			return done ? (ssize_t)done : -errno;
+		done += (size_t)n;
+		if ((size_t)n < part)
+			break;
+	} while (it->left);
+	return (ssize_t)done;
+}
+
+static ssize_t tx_fail(ssize_t err, int flags)
+{
+	if (err == -EPIPE && !(flags & MSG_NOSIGNAL))
+		raise_sigpipe();
+	return err;
+}
+
+/* Too little room: the next room is news to epoll, and to the fast thread's waker. */
+static void tx_starve(struct conn *c)
+{
+	atomic_fetch_add_explicit(&c->starved, 1, memory_order_relaxed);
+	atomic_store_explicit(&c->slot->tx_wait, 1, memory_order_relaxed);
+}
+
+ssize_t io_tx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int flags)
+{
+	struct iter it = iter_make(iov, cnt);
+	size_t want = it.left, done = 0;
+	uint64_t deadline = 0;
+	struct seen seen;
+	ssize_t n;
+
+	for (;;) {
+		n = tx_step(fd, c, &it, flags, &seen);
+		if (n >= 0) {
+			done += (size_t)n;
+			if (unlikely(atomic_load(&c->slot->state) != TP_SLOT_FAST)) {
+				uint32_t back = tx_limbo(fd, c, (uint32_t)n);
+
+				if (back)
+					return done > back ? (ssize_t)(done - back) : -EAGAIN;
+			}
+			if (likely(done == want))
+				return (ssize_t)done;
+			continue;
+		}
+		if (n == RX_REAL) {
+			n = tx_real(fd, c, &it, flags);
+			return n > 0 ? (ssize_t)done + n : done ? (ssize_t)done : n;
+		}
+		if (n != -EAGAIN)
+			return done ? (ssize_t)done : tx_fail(n, flags);
+		if (flags & MSG_DONTWAIT || is_nonblock(fd, c)) {
+			tx_starve(c);
+			return done ? (ssize_t)done : n;
+		}
+		if (!deadline)
+			deadline = time_limit(fd, SO_SNDTIMEO);
+		n = sleep_on_slot(fd, c, TP_TX, &seen, deadline);
+		if (n < 0)
+			return done ? (ssize_t)done : n;
+	}
+}
+
+/* ---- the calls ------------------------------------------------------------------------ */
+
+ssize_t io_read(int fd, struct conn *c, void *buf, size_t len, int flags)
+{
+	struct iovec v = { buf, len };
+
+	return io_rx(fd, c, &v, 1, flags);
+}
+
+ssize_t io_write(int fd, struct conn *c, const void *buf, size_t len, int flags)
+{
+	struct iovec v = { (void *)buf, len };
+
+	return io_tx(fd, c, &v, 1, flags);
+}
+
+ssize_t io_recvmsg(int fd, struct conn *c, struct msghdr *m, int flags)
+{
+	ssize_t n = io_rx(fd, c, m->msg_iov, m->msg_iovlen, flags);
+
+	if (n >= 0) {
+		m->msg_namelen = 0;
+		m->msg_controllen = 0;
+		m->msg_flags = 0;
+	}
+	return n;
+}
+
+ssize_t io_sendmsg(int fd, struct conn *c, const struct msghdr *m, int flags)
+{
+	return io_tx(fd, c, m->msg_iov, m->msg_iovlen, flags);
+}
+
+/* ---- how it stands -------------------------------------------------------------------- */
+
+int io_slot_error(struct conn *c)
+{
+	int err = (int)atomic_load_explicit(&c->slot->err, memory_order_relaxed);
+
+	return err > 0 && err < 4095 ? err : ECONNRESET;
+}
+
+int io_take_error(struct conn *c)
+{
+	struct tp_slot *s = c->slot;
+
+	if (c->err_taken || !(atomic_load_explicit(&s->fast_flags, memory_order_acquire) & TP_F_ERR ||
+			      atomic_load(&s->state) == TP_SLOT_DEAD))
+		return 0;
+	c->err_taken = true;
+	return io_slot_error(c);
+}
+
+uint32_t io_unread(struct conn *c)
+{
+	struct tp_slot *s = c->slot;
+
+	return linux_left(c) + (uint32_t)(atomic_load_explicit(&s->rx_head, memory_order_acquire) -
+					  atomic_load_explicit(&s->rx_tail, memory_order_relaxed));
+}
+
+uint32_t io_unsent(struct conn *c, bool not_yet_sent)
+{
+	struct tp_slot *s = c->slot;
+	uint64_t from = not_yet_sent ? atomic_load_explicit(&s->tx_sent, memory_order_acquire) :
+				       atomic_load_explicit(&s->tx_tail, memory_order_acquire);
+	int64_t n = (int64_t)(atomic_load_explicit(&s->tx_head, memory_order_relaxed) - from);
+
+	return n > 0 ? (uint32_t)n : 0;
+}
+
+/* Linux's rule: writable while at most two thirds of what may be queued is. */
+static bool tx_roomy(struct conn *c)
+{
+	uint32_t used = io_unsent(c, false), limit = tx_limit(c->slot);
+
+	return used + used / 2 <= limit;
+}
+
+uint32_t io_levels(struct conn *c)
+{
+	struct tp_slot *s = c->slot;
+	uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire);
+	uint32_t flags = atomic_load_explicit(&s->fast_flags, memory_order_acquire);
+	uint32_t unread = io_unread(c), lv = 0;
+	uint32_t lowat = atomic_load_explicit(&s->rcvlowat, memory_order_relaxed);
+	bool dead = flags & TP_F_ERR || state == TP_SLOT_DEAD;
+
+	if (unread && unread >= lowat)
+		lv |= EPOLLIN | EPOLLRDNORM;
+	if (state == TP_SLOT_LINUX || state == TP_SLOT_FREE)
+		return lv | LEVEL_KERNEL;
+	if (flags & TP_F_EOF || c->shut_rd || dead)
+		lv |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
+	if (dead || c->shut_wr || (state == TP_SLOT_FAST && tx_roomy(c)))
+		lv |= EPOLLOUT | EPOLLWRNORM;
+	if (dead && !c->err_taken)
+		lv |= EPOLLERR;
+	if (dead || ((flags & TP_F_EOF || c->shut_rd) && c->shut_wr))
+		lv |= EPOLLHUP;
+	return lv;
+}

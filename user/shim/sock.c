@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * sock.c - what happens to sockets apart from bytes: birth, claim, options, end.
+ *
+ * The real call always comes first and its result is what the program gets. Around it:
+ *
+ *  socket      a TCP socket is remembered while there is a daemon
+ *  listen      LISTEN, so that SYNs to this port take the path on which claims are possible
+ *  accept      CLAIM at once: the answer comes before the program sees the fd
+ *  connect     CONNECT first, so that the SYN is watched; CLAIM when it is established, which for a
+ *              non-blocking socket is at its first use (conn_promote)
+ *  close       the entry goes, then the real fd; the daemon learns of the release from Linux
+ *
+ * A refused or failed claim leaves no conn behind, so the fd costs nothing from then on.
+ */
+#include <arpa/inet.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/syscall.h>
+
+#include "shim.h"
+
+/* ---- names ---------------------------------------------------------------------------- */
+
+static void map_v4(__be32 out[4], uint32_t be)
+{
+	out[0] = out[1] = 0;
+	out[2] = htonl(0xffff);
+	out[3] = be;
+}
+
+/* Only what is IPv4 on the wire is carried; :: as a local address stands for any. */
+static bool addr_of(const struct sockaddr_storage *ss, __be32 ip[4], __be16 *port, bool any_ok)
+{
+	const struct sockaddr_in *in = (const void *)ss;
+	const struct sockaddr_in6 *in6 = (const void *)ss;
+
+	if (ss->ss_family == AF_INET) {
+		map_v4(ip, in->sin_addr.s_addr);
+		*port = in->sin_port;
+		if (any_ok && in->sin_addr.s_addr == 0)
+			memset(ip, 0, 16);
+		return true;
+	}
+	if (ss->ss_family != AF_INET6)
+		return false;
+	*port = in6->sin6_port;
+	memcpy(ip, &in6->sin6_addr, 16);
+	return IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) ||
+	       (any_ok && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr));
+}
+
+static bool name_of(int fd, bool peer, __be32 ip[4], __be16 *port, bool any_ok)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	if ((peer ? getpeername(fd, (void *)&ss, &len) : getsockname(fd, (void *)&ss, &len)) < 0)
+		return false;
+	return addr_of(&ss, ip, port, any_ok);
+}
+
+static int option(int fd, int level, int name)
+{
+	int val = 0;
+	socklen_t len = sizeof(val);
+
+	return libc()->getsockopt(fd, level, name, &val, &len) < 0 ? 0 : val;
+}
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return libc()->getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+/* ---- claiming ------------------------------------------------------------------------- */
+
+static void conn_take(int fd, struct conn *c, const struct claim *cl)
+{
+	struct region *r = cl->region;
+	void *base = r->base;
+
+	c->region = r;
+	c->index = cl->slot;
+	c->generation = cl->generation;
+	c->slot = tp_slot_at(base, &r->geo, cl->slot);
+	c->rx.small = tp_small_at(base, &r->geo, cl->slot, TP_RX);
+	c->rx.big = tp_big_at(base, &r->geo, cl->slot, TP_RX);
+	c->tx.small = tp_small_at(base, &r->geo, cl->slot, TP_TX);
+	c->tx.big = tp_big_at(base, &r->geo, cl->slot, TP_TX);
+	c->rx_told = atomic_load_explicit(&c->slot->rx_tail, memory_order_relaxed);
+	c->nonblock = libc()->fcntl(fd, F_GETFL) & O_NONBLOCK;
+	atomic_store_explicit(&c->slot->rcvlowat, (uint32_t)option(fd, SOL_SOCKET, SO_RCVLOWAT),
+			      memory_order_relaxed);
+}
+
+static uint32_t opts_of(int fd)
+{
+	return (option(fd, IPPROTO_TCP, TCP_NODELAY) ? TP_O_NODELAY : 0) |
+	       (option(fd, IPPROTO_TCP, TCP_CORK) ? TP_O_CORK : 0);
+}
+
+/* Fills @c and makes it ours; on failure @c is as before. Registrations come after. */
+static int conn_claim(int fd, struct conn *c, enum tp_ctl_type type)
+{
+	struct claim cl;
+	int err;
+
+	if (!name_of(fd, true, c->key.peer_ip, &c->key.peer_port, false) ||
+	    !name_of(fd, false, c->key.local_ip, &c->key.local_port, false))
+		return -EAFNOSUPPORT;
+	c->cookie = cookie_of(fd);
+	err = ctl_claim(type, &c->key, c->cookie, opts_of(fd), &cl);
+	if (err < 0)
+		return err;
+	conn_take(fd, c, &cl);
+	return 0;
+}
+
+/* From here on I/O on @fd goes by the slot. */
+static void conn_begin(struct conn *c)
+{
+	atomic_store_explicit(&c->mode, CONN_OURS, memory_order_release);
+	ep_conn_claimed(c);
+}
+
+static bool is_established(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info.tcpi_state);
+
+	return libc()->getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       (info.tcpi_state == TCP_ESTABLISHED || info.tcpi_state == TCP_CLOSE_WAIT);
+}
+
+bool conn_promote(int fd, struct conn *c)
+{
+	enum lock_got got;
+	int saved = errno;
+	uint32_t mode;
+
+	if (!is_established(fd)) {
+		errno = saved;
+		return false;
+	}
+	got = lock_take(&conn_reg);
+	mode = atomic_load(&c->mode);
+	if (got == LOCK_TAKEN && (mode == CONN_CONNECTING || mode == CONN_INHERITED)) {
+		if (conn_claim(fd, c, mode == CONN_INHERITED ? TP_CTL_FIND : TP_CTL_CLAIM) == 0)
+			conn_begin(c);
+		else
+			atomic_store(&c->mode, CONN_PLAIN);
+	}
+	lock_drop(&conn_reg, got);
+	errno = saved;
+	return atomic_load(&c->mode) == CONN_OURS;
+}
+
+void conn_adopt(int fd)
+{
+	struct conn *c;
+
+	if (option(fd, SOL_SOCKET, SO_ACCEPTCONN) || !ctl_up())
+		return;
+	c = conn_new(CONN_INHERITED);
+	if (c && !fd_set_conn(fd, c))
+		conn_free(c);
+}
+
+void conn_arrived(int fd)
+{
+	int saved = errno;
+
+	if (in_vfork_child())
+		return;
+	fd_fresh(fd);
+	if (option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP)
+		conn_adopt(fd);
+	errno = saved;
+}
+
+void conn_went_linux(struct conn *c)
+{
+	struct tp_slot *s = c->slot;
+	enum lock_got got;
+
+	if (!s || atomic_load(&s->state) != TP_SLOT_LINUX || io_unread(c) ||
+	    atomic_load(&s->tx_head) != atomic_load(&s->tx_tail))
+		return;
+	got = lock_take(&conn_reg);
+	if (got == LOCK_TAKEN && atomic_load(&c->mode) == CONN_OURS) {
+		atomic_store_explicit(&c->mode, CONN_PLAIN, memory_order_release);
+		ep_conn_plain(c);
+	}
+	lock_drop(&conn_reg, got);
+}
+
+/* ---- birth ---------------------------------------------------------------------------- */
+
+static bool is_tcp(int domain, int type, int protocol)
+{
+	return (domain == AF_INET || domain == AF_INET6) &&
+	       (type & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)) == SOCK_STREAM &&
+	       (protocol == 0 || protocol == IPPROTO_TCP);
+}
+
+int sock_socket(int domain, int type, int protocol)
+{
+	int fd = libc()->socket(domain, type, protocol), saved = errno;
+	struct conn *c;
+
+	if (fd < 0)
+		return fd;
+	if (fd_word(fd) && !in_vfork_child())
+		fd_forget(fd);
+	if (is_tcp(domain, type, protocol) && ctl_up()) {
+		c = conn_new(CONN_SOCK);
+		if (c && !fd_set_conn(fd, c))
+			conn_free(c);
+	}
+	errno = saved;
+	return fd;
+}
+
+static void register_port(int fd, struct conn *c)
+{
+	struct tp_listen_key *key = &c->listen_key;
+
+	memset(key, 0, sizeof(*key));
+	if (!name_of(fd, false, key->local_ip, &key->local_port, true))
+		return;
+	c->cookie = cookie_of(fd);
+	if (ctl_listen(TP_CTL_LISTEN, key, c->cookie) == 0)
+		c->listen_pid = shim_pid;
+}
+
+int sock_listen(int fd, int backlog)
+{
+	int ret = libc()->listen(fd, backlog), saved = errno;
+	struct conn *c = fd_conn(fd);
+
+	if (ret == 0 && !c && option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP && ctl_up()) {
+		c = conn_new(CONN_SOCK);
+		if (c && !fd_set_conn(fd, c)) {
+			conn_free(c);
+			c = NULL;
+		}
+	}
+	if (ret == 0 && c && !in_vfork_child()) {
+		atomic_store(&c->mode, CONN_LISTEN);
+		register_port(fd, c);
+	}
+	errno = saved;
+	return ret;
+}
+
+/* A child that accepts on its parent's socket keeps the port registered in its own name. */
+static void share_listener(int fd, struct conn *c)
+{
+	if (c->listen_pid && c->listen_pid != shim_pid && ctl_up())
+		register_port(fd, c);
+}
+
+static void claim_accepted(int fd)
+{
+	struct conn *c = conn_new(CONN_SOCK);
+
+	if (!c)
+		return;
+	if (conn_claim(fd, c, TP_CTL_CLAIM) < 0 || !fd_set_conn(fd, c)) {
+		conn_free(c);
+		return;
+	}
+	conn_begin(c);
+}
+
+int sock_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags, bool has_flags)
+{
+	struct conn *l = fd_conn(fd);
+	int got, saved;
+
+	if (l && atomic_load(&l->mode) == CONN_LISTEN)
+		share_listener(fd, l);
+	kick_flush();
+	got = has_flags ? libc()->accept4(fd, addr, len, flags) : libc()->accept(fd, addr, len);
+	if (got < 0)
+		return got;
+	saved = errno;
+	if (fd_word(got))
+		fd_forget(got);
+	if (l && atomic_load(&l->mode) == CONN_LISTEN && !in_vfork_child() && ctl_up())
+		claim_accepted(got);
+	errno = saved;
+	return got;
+}
+
+int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct conn *c = fd_conn(fd);
+	bool ours = c && atomic_load(&c->mode) == CONN_SOCK && !in_vfork_child();
+	int saved = errno, ret;
+
+	if (ours && ctl_up() && ctl_connect(cookie_of(fd)) == 0)
+		atomic_store(&c->mode, CONN_CONNECTING);
+	errno = saved;
+	ret = libc()->connect(fd, addr, len);
+	if (ret == 0 && ours)
+		conn_ours(fd, c);
+	return ret;
+}
+
+/* ---- the way back --------------------------------------------------------------------- */
+
+#define LEAVE_LIMIT_NS	(10 * NSEC)
+
+bool conn_leave(int fd, struct conn *c)
+{
+	uint64_t deadline = deadline_after((int64_t)LEAVE_LIMIT_NS);
+	int saved = errno;
+
+	if (ctl_leave(c) < 0) {
+		errno = saved;
+		return false;
+	}
+	for (;;) {
+		struct tp_slot *s = c->slot;
+		struct seen seen = {
+			.pos = atomic_load(&s->tx_tail), .want = atomic_load(&s->tx_want),
+			.flags = atomic_load(&s->fast_flags), .state = atomic_load(&s->state),
+		};
+
+		if (seen.state != TP_SLOT_FAST && seen.state != TP_SLOT_LEAVING)
+			break;
+		if (sleep_on_slot(fd, c, TP_TX, &seen, deadline) == -EAGAIN)
+			break;
+	}
+	errno = saved;
+	return atomic_load(&c->slot->state) == TP_SLOT_LINUX;
+}
+
+/* ---- options -------------------------------------------------------------------------- */
+
+int sock_shutdown(int fd, struct conn *c, int how)
+{
+	int ret = libc()->shutdown(fd, how);
+
+	if (ret < 0)
+		return ret;
+	if (how == SHUT_RD || how == SHUT_RDWR)
+		c->shut_rd = true;
+	if (how == SHUT_WR || how == SHUT_RDWR)
+		c->shut_wr = true;
+	wake_sleepers(c);
+	ep_conn_changed(c);
+	return ret;
+}
+
+static int give_int(int value, void *val, socklen_t *len)
+{
+	if (*len > sizeof(value))
+		*len = sizeof(value);
+	memcpy(val, &value, *len);
+	return 0;
+}
+
+int sock_getsockopt(int fd, struct conn *c, int level, int name, void *val, socklen_t *len)
+{
+	if (level == SOL_SOCKET && name == SO_ERROR && val && len) {
+		int err = io_take_error(c);
+
+		if (err)
+			return give_int(err, val, len);
+	}
+	return libc()->getsockopt(fd, level, name, val, len);
+}
+
+static void set_opt(struct conn *c, uint32_t bit, bool on)
+{
+	uint32_t was = on ? atomic_fetch_or(&c->slot->opts, bit) :
+			    atomic_fetch_and(&c->slot->opts, ~bit);
+
+	if (!!(was & bit) != on)
+		kick(c);
+}
+
+/* What only Linux's own stack can do with the bytes. */
+static bool needs_linux(int level, int name)
+{
+	switch (level) {
+	case SOL_SOCKET:
+		return name == SO_ZEROCOPY || name == SO_ATTACH_FILTER || name == SO_ATTACH_BPF;
+	case IPPROTO_TCP:
+		return name == TCP_ULP || name == TCP_REPAIR || name == TCP_MD5SIG;
+	default:
+		return false;
+	}
+}
+
+int sock_setsockopt(int fd, struct conn *c, int level, int name, const void *val, socklen_t len)
+{
+	int ret, on;
+
+	if (needs_linux(level, name))
+		conn_leave(fd, c);
+	ret = libc()->setsockopt(fd, level, name, val, len);
+	if (ret < 0 || len < sizeof(on))
+		return ret;
+	memcpy(&on, val, sizeof(on));
+	if (level == IPPROTO_TCP && name == TCP_NODELAY) {
+		set_opt(c, TP_O_NODELAY, on);
+	} else if (level == IPPROTO_TCP && name == TCP_CORK) {
+		set_opt(c, TP_O_CORK, on);
+	} else if (level == IPPROTO_TCP && name == TCP_QUICKACK) {
+		set_opt(c, TP_O_QUICKACK, on);
+	} else if (level == SOL_SOCKET && name == SO_RCVLOWAT) {
+		atomic_store(&c->slot->rcvlowat, (uint32_t)option(fd, SOL_SOCKET, SO_RCVLOWAT));
+		ep_conn_changed(c);
+	}
+	return ret;
+}
+
+int sock_ioctl(int fd, struct conn *c, unsigned long req, void *arg)
+{
+	int ret;
+
+	switch (req) {
+	case FIONREAD:
+		*(int *)arg = (int)io_unread(c);
+		return 0;
+	case SIOCOUTQ:
+		*(int *)arg = (int)io_unsent(c, false);
+		return 0;
+	case SIOCOUTQNSD:
+		*(int *)arg = (int)io_unsent(c, true);
+		return 0;
+	default:
+		ret = libc()->ioctl(fd, req, arg);
+		if (ret == 0 && req == FIONBIO)
+			c->nonblock = *(int *)arg != 0;
+		return ret;
+	}
+}
+
+int sock_fcntl(int fd, int cmd, void *arg, bool is64)
+{
+	int ret = (is64 && libc()->fcntl64 ? libc()->fcntl64 : libc()->fcntl)(fd, cmd, arg);
+	uintptr_t w = fd_word(fd);
+
+	if (ret < 0)
+		return ret;
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
+		if ((w || fd_word(ret)) && !in_vfork_child())
+			fd_copied(fd, ret);
+	} else if (cmd == F_SETFL && (w & TAG_MASK) == TAG_CONN) {
+		fd_conn(fd)->nonblock = (uintptr_t)arg & O_NONBLOCK;
+	}
+	return ret;
+}
+
+/* ---- end and copies ------------------------------------------------------------------- */
+
+int sock_close(int fd)
+{
+	int saved = errno;
+
+	if (!in_vfork_child()) {
+		if (fd_word(fd) == TAG_HIDDEN) {
+			errno = EBADF;
+			return -1;
+		}
+		fd_forget(fd);
+	}
+	errno = saved;
+	return libc()->close(fd);
+}
+
+int sock_dup(int fd)
+{
+	int ret = libc()->dup(fd);
+
+	if (ret >= 0 && (fd_word(fd) || fd_word(ret)) && !in_vfork_child())
+		fd_copied(fd, ret);
+	return ret;
+}
+
+int sock_dup2(int from, int to, int flags, bool is_dup3)
+{
+	bool known = fd_word(from) || fd_word(to);
+	int ret;
+
+	if (known && from != to && !in_vfork_child()) {
+		if (fd_word(to) == TAG_HIDDEN && !fd_hidden_move(to)) {
+			errno = EBUSY;
+			return -1;
+		}
+	} else {
+		known = false;
+	}
+	ret = is_dup3 ? libc()->dup3(from, to, flags) : libc()->dup2(from, to);
+	if (known && ret >= 0)
+		fd_copied(from, to);
+	return ret;
+}
+
+void raise_sigpipe(void)
+{
+	syscall(SYS_tgkill, getpid(), (int)tid_mine(), SIGPIPE);
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * wait.c - poll and select over sets in which some fds are ours.
+ *
+ * For one of ours the kernel is asked for nothing (it reports ERR and HUP all the same), and
+ * readiness comes from its slot. To sleep, the thread borrows a context in each region that
+ * is concerned, has itself told of these slots, and puts the contexts' eventfds into the set it
+ * passes to the kernel:
+ *
+ *	look; nothing: notify bits, sleep word, full fence, look again, ppoll, undo
+ *
+ * select is poll in another dress: its sets become pollfds and come back as sets.
+ */
+#include <sched.h>
+
+#include "shim.h"
+
+#define ON_STACK	64		/* pollfds; more take pages of their own */
+#define BLIND_NS	1000000U	/* no context to be had: look once a millisecond */
+
+bool wait_any_ours(const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++)
+		if (unlikely(fd_word(fds[i].fd)) && (fd_ours(fds[i].fd) ||
+						     fd_get(fds[i].fd, TAG_EPOLL)))
+			return true;
+	return false;
+}
+
+/* A borrowed context in each region of the set. */
+struct borrowed {
+	struct region *region[MAX_REGIONS];
+	int ctx[MAX_REGIONS];
+	uint32_t n;
+	bool blind;			/* a region had none for us */
+};
+
+static int ctx_of(const struct borrowed *b, const struct region *r)
+{
+	for (uint32_t i = 0; i < b->n; i++)
+		if (b->region[i] == r)
+			return b->ctx[i];
+	return -1;
+}
+
+static int borrow(struct borrowed *b, struct conn *c)
+{
+	int ctx = ctx_of(b, c->region);
+
+	if (ctx >= 0 || b->n == MAX_REGIONS)
+		return ctx;
+	ctx = ctx_get(c);
+	if (ctx < 0)
+		return ctx;
+	b->region[b->n] = c->region;
+	b->ctx[b->n++] = ctx;
+	return ctx;
+}
+
+static void set_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++) {
+		struct conn *c = fd_ours(fds[i].fd);
+		int ctx = c ? borrow(b, c) : 0;
+
+		if (ctx < 0)
+			b->blind = true;
+		else if (c)
+			atomic_fetch_or(&c->slot->notify, 1ULL << ctx);
+	}
+	for (uint32_t i = 0; i < b->n; i++) {
+		struct tp_ctx *ctx = region_ctx(b->region[i], (uint32_t)b->ctx[i]);
+
+		atomic_store(&ctx->sleep, 1);
+	}
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+/* Entries are only hints here: empty the queues so that the next user finds none of ours. */
+static void drain(struct region *r, uint32_t index)
+{
+	struct tp_ctx *ctx = region_ctx(r, index);
+
+	for (uint32_t t = 0; t < r->geo.threads; t++) {
+		struct tp_ctx_queue *q = &ctx->queue[t];
+		uint32_t tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+		uint32_t head = atomic_load_explicit(&q->head, memory_order_acquire);
+
+		for (; tail != head; tail++) {
+			uint32_t s = atomic_load_explicit(&q->entry[tail & (TP_SLOTS - 1)],
+							  memory_order_relaxed);
+
+			if (s < r->geo.slots)
+				atomic_fetch_and(&tp_slot_at(r->base, &r->geo, s)->pending,
+						 ~(1ULL << index));
+		}
+		atomic_store_explicit(&q->tail, tail, memory_order_release);
+	}
+	atomic_store_explicit(&ctx->cpu, (uint32_t)sched_getcpu(), memory_order_relaxed);
+}
+
+static void clear_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
+{
+	for (nfds_t i = 0; i < n; i++) {
+		struct conn *c = fd_conn(fds[i].fd);
+		int ctx = c && c->slot ? ctx_of(b, c->region) : -1;
+
+		if (ctx >= 0)
+			atomic_fetch_and(&c->slot->notify, ~(1ULL << ctx));
+	}
+	for (uint32_t i = 0; i < b->n; i++) {
+		atomic_store(&region_ctx(b->region[i], (uint32_t)b->ctx[i])->sleep, 0);
+		drain(b->region[i], (uint32_t)b->ctx[i]);
+		ctx_put(b->region[i], b->ctx[i]);
+	}
+}
+
+/* The kernel's part of the set, and for ours what stands now. Returns how many are ready. */
+static int look(struct pollfd *fds, struct pollfd *kernel, nfds_t n)
+{
+	int ready = 0;
+
+	for (nfds_t i = 0; i < n; i++) {
+		struct conn *c = fd_ours(fds[i].fd);
+		uint32_t lv = c ? io_levels(c) : LEVEL_KERNEL, want;
+
+		if (c && lv == LEVEL_KERNEL)
+			conn_went_linux(c);
+		kernel[i] = fds[i];
+		if (!(lv & LEVEL_KERNEL))
+			kernel[i].events = 0;
+		want = ((uint32_t)(unsigned short)fds[i].events | POLLERR | POLLHUP) & 0xffff;
+		fds[i].revents = (short)(lv & want);
+		ready += fds[i].revents != 0;
+	}
+	return ready;
+}
+
+/* The bits of poll and epoll are the same numbers. */
+static int merge(struct pollfd *fds, const struct pollfd *kernel, nfds_t n)
+{
+	int ready = 0;
+
+	for (nfds_t i = 0; i < n; i++) {
+		fds[i].revents |= kernel[i].revents;
+		ready += fds[i].revents != 0;
+	}
+	return ready;
+}
+
+static int kernel_poll(struct pollfd *fds, nfds_t n, uint64_t deadline, const sigset_t *mask)
+{
+	struct timespec ts = { 0 };
+	uint64_t now;
+	int ret;
+
+	if (deadline != FOREVER && deadline) {
+		now = now_ns();
+		if (deadline > now)
+			ts = (struct timespec){ (time_t)((deadline - now) / NSEC),
+						(long)((deadline - now) % NSEC) };
+	}
+	ret = libc()->ppoll(fds, n, deadline == FOREVER ? NULL : &ts, mask);
+	return ret < 0 ? -errno : ret;
+}
+
+/* One look; the kernel is asked without waiting. */
+static int look_all(struct pollfd *fds, struct pollfd *kernel, nfds_t n)
+{
+	int ret;
+
+	look(fds, kernel, n);
+	ret = kernel_poll(kernel, n, 0, NULL);
+	return ret < 0 ? ret : merge(fds, kernel, n);
+}
+
+/* What a spinning look needs. */
+struct spin_set {
+	struct pollfd *fds, *kernel;
+	nfds_t n;
+};
+
+static bool set_ready(void *arg)
+{
+	struct spin_set *s = arg;
+
+	return look(s->fds, s->kernel, s->n) > 0;
+}
+
+static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, uint64_t deadline,
+			   const sigset_t *mask)
+{
+	struct borrowed b = { .n = 0 };
+	uint64_t until = deadline, begin = now_ns();
+	int ret;
+
+	set_notify(&b, fds, n);
+	if (look(fds, kernel, n) > 0) {
+		ret = look_all(fds, kernel, n);
+		goto out;
+	}
+	for (uint32_t i = 0; i < b.n; i++)
+		kernel[n + i] = (struct pollfd){ .fd = b.region[i]->ctx_fd[b.ctx[i]],
+						 .events = POLLIN };
+	if (b.blind && until > begin + BLIND_NS)
+		until = begin + BLIND_NS;
+	kick_flush();
+	ret = kernel_poll(kernel, n + b.n, until, mask);
+	for (uint32_t i = 0; i < b.n; i++) {
+		uint64_t count;
+
+		if (kernel[n + i].revents)
+			(void)!libc()->read(kernel[n + i].fd, &count, sizeof(count));
+	}
+	spin_missed(now_ns() - begin);
+	if (ret >= 0)
+		ret = look_all(fds, kernel, n);
+out:
+	clear_notify(&b, fds, n);
+	return ret;
+}
+
+static int poll_with(struct pollfd *fds, struct pollfd *kernel, nfds_t n, uint64_t deadline,
+		     const sigset_t *mask)
+{
+	struct spin_set spin = { fds, kernel, n };
+	int ret = look_all(fds, kernel, n);
+
+	kick_flush();
+	if (ret || deadline == 0)
+		return ret;
+	if (region_count && spin_for(&regions[0], set_ready, &spin))
+		return look_all(fds, kernel, n);
+	for (;;) {
+		ret = sleep_in_kernel(fds, kernel, n, deadline, mask);
+		if (ret || (deadline != FOREVER && now_ns() >= deadline))
+			return ret;
+	}
+}
+
+int wait_poll(struct pollfd *fds, nfds_t n, uint64_t deadline, const sigset_t *mask)
+{
+	struct pollfd few[ON_STACK + MAX_REGIONS], *kernel = few;
+	size_t size = (n + MAX_REGIONS) * sizeof(*kernel);
+	int saved = errno, ret;
+
+	if (n > ON_STACK) {
+		kernel = tmp_get(size);
+		if (!kernel)
+			return -ENOMEM;
+	}
+	ret = poll_with(fds, kernel, n, deadline, mask);
+	if (kernel != few)
+		tmp_put(kernel, size);
+	errno = saved;
+	return ret;
+}
+
+/* ---- select --------------------------------------------------------------------------- */
+
+#define SEL_IN	(POLLIN | POLLRDNORM | POLLRDBAND)
+#define SEL_OUT	(POLLOUT | POLLWRNORM | POLLWRBAND)
+
+/* Programs pass sets longer than fd_set, so: bits in words, as the kernel sees them. */
+static bool in_set(const fd_set *s, int fd)
+{
+	return s && ((const unsigned long *)s)[fd / (8 * (int)sizeof(long))] >>
+		    (fd % (8 * (int)sizeof(long))) & 1;
+}
+
+static void set_bit(fd_set *s, int fd)
+{
+	((unsigned long *)s)[fd / (8 * (int)sizeof(long))] |=
+		1UL << (fd % (8 * (int)sizeof(long)));
+}
+
+static void clear_set(fd_set *s, int n)
+{
+	if (s)
+		memset(s, 0, ((size_t)n + 8 * sizeof(long) - 1) / (8 * sizeof(long)) * sizeof(long));
+}
+
+bool wait_select_ours(int n, const fd_set *r, const fd_set *w, const fd_set *x)
+{
+	for (int fd = 0; fd < n; fd++)
+		if (unlikely(fd_word(fd)) &&
+		    (in_set(r, fd) || in_set(w, fd) || in_set(x, fd)) &&
+		    (fd_ours(fd) || fd_get(fd, TAG_EPOLL)))
+			return true;
+	return false;
+}
+
+static nfds_t to_pollfds(struct pollfd *p, int n, const fd_set *r, const fd_set *w,
+			 const fd_set *x)
+{
+	nfds_t used = 0;
+
+	for (int fd = 0; fd < n; fd++) {
+		short events = (short)((in_set(r, fd) ? SEL_IN : 0) |
+				       (in_set(w, fd) ? SEL_OUT : 0) |
+				       (in_set(x, fd) ? POLLPRI : 0));
+
+		if (events)
+			p[used++] = (struct pollfd){ .fd = fd, .events = events };
+	}
+	return used;
+}
+
+static int from_pollfds(const struct pollfd *p, nfds_t used, int n, fd_set *r, fd_set *w, fd_set *x)
+{
+	int bits = 0;
+
+	for (nfds_t i = 0; i < used; i++)
+		if (p[i].revents & POLLNVAL)
+			return -EBADF;
+	clear_set(r, n);
+	clear_set(w, n);
+	clear_set(x, n);
+	for (nfds_t i = 0; i < used; i++) {
+		if (p[i].events & POLLIN && p[i].revents & (SEL_IN | POLLHUP | POLLERR)) {
+			set_bit(r, p[i].fd);
+			bits++;
+		}
+		if (p[i].events & POLLOUT && p[i].revents & (SEL_OUT | POLLERR)) {
+			set_bit(w, p[i].fd);
+			bits++;
+		}
+		if (p[i].events & POLLPRI && p[i].revents & POLLPRI) {
+			set_bit(x, p[i].fd);
+			bits++;
+		}
+	}
+	return bits;
+}
+
+/* poll wakes for HUP on an fd that select would not look at for it: then the set is empty. */
+int wait_select(int n, fd_set *r, fd_set *w, fd_set *x, uint64_t deadline, const sigset_t *mask)
+{
+	size_t size = (size_t)n * sizeof(struct pollfd);
+	struct pollfd *p = tmp_get(size);
+	nfds_t used;
+	int ret;
+
+	if (!p)
+		return -ENOMEM;
+	used = to_pollfds(p, n, r, w, x);
+	ret = wait_poll(p, used, deadline, mask);
+	if (ret >= 0)
+		ret = from_pollfds(p, used, n, r, w, x);
+	tmp_put(p, size);
+	return ret;
+}
