@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * bulk.c - one end of a one-way transfer; the receiver checks every byte and says how long
+ * it took.
+ *
+ *	bulk listen=7000 recv				{"bytes":...,"secs":...,"mbps":...}
+ *	bulk connect=10.0.0.2:7000 [cc=cubic] send=10M	or send=5s
+ *	bulk listen=7000 recv=got.bin			what came is written there as well
+ *	bulk connect=10.0.0.2:7000 send=sent.bin	a file instead of the pattern
+ *
+ * The pattern repeats after a prime number of bytes, so that a piece lost, doubled or moved
+ * shows whatever its length. Time is the receiver's, from the connection to its end.
+ */
+#include <arpa/inet.h>
+#include <err.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PERIOD	1048573U		/* the largest prime below 2^20 */
+#define CHUNK	131072U
+
+struct job {
+	struct sockaddr_in at;
+	bool listen, send;
+	uint64_t bytes;			/* to send; 0: for @secs */
+	double secs;
+	const char *file, *cc;
+	int sndbuf, rcvbuf;
+};
+
+static unsigned char pattern[PERIOD + CHUNK];
+static unsigned char buf[CHUNK];
+
+static double now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void make_pattern(void)
+{
+	uint32_t x = 2463534242U;
+
+	for (unsigned int i = 0; i < PERIOD; i++) {
+		x ^= x << 13;
+		x ^= x >> 17;
+		x ^= x << 5;
+		pattern[i] = (unsigned char)(x >> 11);
+	}
+	memcpy(pattern + PERIOD, pattern, CHUNK);
+}
+
+static uint64_t number(const char *text, const char **end)
+{
+	uint64_t v = strtoull(text, (char **)end, 10);
+
+	switch (**end) {
+	case 'K': ++*end; return v << 10;
+	case 'M': ++*end; return v << 20;
+	case 'G': ++*end; return v << 30;
+	default: return v;
+	}
+}
+
+static void endpoint(struct job *j, const char *arg)
+{
+	char addr[64] = "0.0.0.0";
+	int port;
+
+	if (sscanf(arg, "%63[^:]:%d", addr, &port) != 2) {
+		strcpy(addr, "0.0.0.0");
+		port = atoi(arg);
+	}
+	j->at = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	if (inet_pton(AF_INET, addr, &j->at.sin_addr) != 1)
+		errx(2, "%s: what is this?", arg);
+}
+
+static void what_to_send(struct job *j, const char *arg)
+{
+	const char *end;
+
+	j->send = true;
+	j->bytes = number(arg, &end);
+	if (!strcmp(end, "s")) {
+		j->secs = (double)j->bytes;
+		j->bytes = 0;
+	} else if (*end) {
+		j->file = arg;
+	}
+}
+
+static void option(struct job *j, const char *arg)
+{
+	const char *v = strchr(arg, '='), *end;
+	char name[16] = "";
+
+	sscanf(arg, "%15[^=]", name);
+	v = v ? v + 1 : "";
+	if (!strcmp(name, "listen")) {
+		j->listen = true;
+		endpoint(j, v);
+	} else if (!strcmp(name, "connect")) {
+		endpoint(j, v);
+	} else if (!strcmp(name, "recv")) {
+		j->file = *v ? v : NULL;
+	} else if (!strcmp(name, "send")) {
+		what_to_send(j, v);
+	} else if (!strcmp(name, "cc")) {
+		j->cc = v;
+	} else if (!strcmp(name, "sndbuf")) {
+		j->sndbuf = (int)number(v, &end);
+	} else if (!strcmp(name, "rcvbuf")) {
+		j->rcvbuf = (int)number(v, &end);
+	} else {
+		errx(2, "%s: what is this?", arg);
+	}
+}
+
+static void configure(const struct job *j, int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (j->cc && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, j->cc, (socklen_t)strlen(j->cc)))
+		err(2, "congestion control %s", j->cc);
+	if (j->sndbuf)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &j->sndbuf, sizeof(j->sndbuf));
+	if (j->rcvbuf)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &j->rcvbuf, sizeof(j->rcvbuf));
+}
+
+static int open_connection(const struct job *j)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0), conn;
+
+	if (fd < 0)
+		err(2, "socket");
+	configure(j, fd);
+	if (!j->listen) {
+		if (connect(fd, (const void *)&j->at, sizeof(j->at)))
+			err(1, "connect");
+		return fd;
+	}
+	if (bind(fd, (const void *)&j->at, sizeof(j->at)) || listen(fd, 16))
+		err(2, "listen");
+	conn = accept(fd, NULL, NULL);
+	if (conn < 0)
+		err(1, "accept");
+	close(fd);
+	return conn;
+}
+
+static void write_all(int fd, const void *data, size_t len)
+{
+	const char *p = data;
+	ssize_t n;
+
+	for (; len; p += n, len -= (size_t)n) {
+		n = write(fd, p, len);
+		if (n < 0)
+			err(1, "write");
+	}
+}
+
+static void send_pattern(const struct job *j, int fd)
+{
+	double end = now() + j->secs;
+	uint64_t at = 0, left;
+
+	for (;;) {
+		left = j->bytes ? j->bytes - at : CHUNK;
+		if (!left || (!j->bytes && now() >= end))
+			break;
+		if (left > CHUNK)
+			left = CHUNK;
+		write_all(fd, pattern + at % PERIOD, left);
+		at += left;
+	}
+}
+
+static void send_file(const struct job *j, int fd)
+{
+	int file = open(j->file, O_RDONLY);
+	ssize_t n;
+
+	if (file < 0)
+		err(2, "%s", j->file);
+	while ((n = read(file, buf, sizeof(buf))) > 0)
+		write_all(fd, buf, (size_t)n);
+	close(file);
+}
+
+static void receive(const struct job *j, int fd)
+{
+	int file = j->file ? open(j->file, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
+	double start = now(), secs;
+	uint64_t at = 0;
+	ssize_t n;
+
+	if (j->file && file < 0)
+		err(2, "%s", j->file);
+	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+		if (file >= 0)
+			write_all(file, buf, (size_t)n);
+		else if (memcmp(buf, pattern + at % PERIOD, (size_t)n))
+			errx(1, "wrong bytes after %lu", at);
+		at += (uint64_t)n;
+	}
+	if (n < 0)
+		err(1, "read after %lu bytes", at);
+	secs = now() - start;
+	printf("{\"bytes\":%lu,\"secs\":%.6f,\"mbps\":%.3f}\n", at, secs,
+	       (double)at * 8 / secs / 1e6);
+	if (file >= 0)
+		close(file);
+}
+
+int main(int argc, char **argv)
+{
+	struct job j = { 0 };
+	int fd;
+
+	for (int i = 1; i < argc; i++)
+		option(&j, argv[i]);
+	if (!j.at.sin_port)
+		errx(2, "usage: bulk listen=PORT|connect=ADDR:PORT recv[=FILE]|send=BYTES|SECSs|FILE"
+			" [cc=NAME] [sndbuf=N] [rcvbuf=N]");
+	make_pattern();
+	fd = open_connection(&j);
+	if (!j.send)
+		receive(&j, fd);
+	else if (j.file)
+		send_file(&j, fd);
+	else
+		send_pattern(&j, fd);
+	close(fd);
+	return 0;
+}
