@@ -49,10 +49,11 @@ static void set_free(struct fast *t, struct flow *f)
 }
 
 /* Also of a flow that is quiet: the program wrote in between, and that is to be sent. */
-static void leave(struct fast *t, struct flow *f)
+static void leave(struct fast *t, struct flow *f, uint32_t number)
 {
 	if (f->phase == FLOW_DEAD)
 		return;
+	f->leave = number;
 	f->phase = FLOW_LIVE;
 	f->events &= ~(1U << FAST_EV_QUIET);
 	f->leaving = true;
@@ -124,7 +125,7 @@ static void for_flow(struct fast *t, const struct cmd *c)
 		set_free(t, f);
 		break;
 	case FAST_CMD_LEAVE:
-		leave(t, f);
+		leave(t, f, c->value);
 		break;
 	case FAST_CMD_NOTIFY:
 		appq_notify(f->appq, f->slot);

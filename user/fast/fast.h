@@ -18,7 +18,8 @@
  *                          acknowledged; from then on the flow neither sends nor receives
  *   slow: FAST_CMD_LEAVE   again, when the program had written between QUIET and tp_slot.state
  *                          LEAVING: the flow lives on, sends what stands in its tx pipe now, and
- *                          is QUIET once more
+ *                          is QUIET once more. A QUIET that was told before a LEAVE was taken is
+ *                          void, so each LEAVE has a number, and QUIET repeats the last one's
  *   slow: FAST_CMD_FREE    forget it; FAST_EV_FREED: its flow_id may be used again. Always the
  *                          last command of a flow, after QUIET, DEAD and FAST_CMD_RST alike
  *
@@ -85,7 +86,7 @@ enum fast_cmd_kind {
 	FAST_CMD_FIN,			/* flow_id: Linux asked for our FIN */
 	FAST_CMD_RELEASE,		/* flow_id: no program holds the socket any more */
 	FAST_CMD_RST,			/* flow_id: Linux reset it: send RST, be dead; FREE follows */
-	FAST_CMD_LEAVE,			/* flow_id: back to Linux when quiet */
+	FAST_CMD_LEAVE,			/* flow_id, value (its number, from 1): back when quiet */
 	FAST_CMD_FREE,			/* flow_id */
 	FAST_CMD_NOTIFY,		/* flow_id: wake the program, its slot's state changed */
 	FAST_CMD_PROBE,			/* flow_id: provoke an answer from the peer */
@@ -126,7 +127,8 @@ int fast_send(struct fast_set *s, uint32_t thread, const struct fast_cmd *cmd);
 enum fast_event_kind {
 	FAST_EV_PEER_FIN,		/* flow_id: taken, all bytes before it delivered to the pipe */
 	FAST_EV_FIN_ACKED,		/* flow_id */
-	FAST_EV_QUIET,			/* flow_id: left; state has the final numbers */
+	FAST_EV_QUIET,			/* flow_id: left; state has the final numbers; value: that
+					 * of the last LEAVE taken, 0 none */
 	FAST_EV_DEAD,			/* flow_id: reset, timed out or aborted; value = errno,
 					 * state.err likewise; the wire side is over */
 	FAST_EV_FREED,			/* flow_id */

@@ -38,6 +38,8 @@ static bool put_event(struct fast *t, struct flow *f, enum fast_event_kind kind)
 		tcp_get_state(&f->tcp, &e->state);
 		if (kind == FAST_EV_DEAD)
 			e->value = (uint32_t)e->state.err;
+		if (kind == FAST_EV_QUIET)
+			e->value = f->leave;
 	}
 	spsc_commit(&t->events);
 	return true;
