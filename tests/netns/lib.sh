@@ -12,6 +12,8 @@
 #                  its command directly, and what only taspilot can show is not asserted.
 #                  Whatever fails then is a fault of the test.
 #   TP_ONLY=regex  only the test functions whose names match
+#   TP_NICS="c0 s0"  a pair of NICs joined by a wire (vm/init): where a test wants a link of
+#                  these names it gets them, moved into its namespaces, and no veth pair
 #   V=1            show what passed too
 set -euo pipefail
 
@@ -23,6 +25,7 @@ export OUT PATH="$OUT:$OUT/bench:$OUT/helpers:/usr/sbin:/usr/bin:/sbin:/bin"
 
 [ "$(id -u)" = 0 ] || skip "needs root"
 if [ -z "${TP_PRIVATE:-}" ]; then
+	exec 9</proc/self/ns/net	# where the NICs of TP_NICS are
 	TP_PRIVATE=1 exec unshare --net --mount --pid --fork --kill-child "$0" "$@"
 fi
 unset TP_PRIVATE	# a test that a test runs gets namespaces of its own
@@ -72,14 +75,35 @@ link() {
 	for o in "$1" "$4"; do
 		[ -e "/run/netns/$o" ] || { ip netns add "$o" && ip -n "$o" link set lo up; }
 	done
-	ip link add "$2" netns "$1" numtxqueues "$queues" numrxqueues "$queues" type veth \
-		peer name "$5" netns "$4" numtxqueues "$queues" numrxqueues "$queues"
+	if on_nics "$2" "$5"; then
+		take_nic "$1" "$2" "$queues"
+		take_nic "$4" "$5" "$queues"
+	else
+		ip link add "$2" netns "$1" numtxqueues "$queues" numrxqueues "$queues" type veth \
+			peer name "$5" netns "$4" numtxqueues "$queues" numrxqueues "$queues"
+	fi
 	in_ns "$1" ethtool -K "$2" tx off >/dev/null
 	[ -z "$wire" ] || in_ns "$1" ethtool -K "$2" tso off gso off >/dev/null
 	ip -n "$1" addr add "$3" dev "$2"; ip -n "$1" link set "$2" up
 	ip -n "$4" addr add "$6" dev "$5"; ip -n "$4" link set "$5" up
 	wait_for carrier "$1" "$2"
 	wait_for carrier "$4" "$5"
+}
+# on_nics [IF IF] - is this link, or are links at all, a pair of NICs and not of veth?
+on_nics() { [ -n "${TP_NICS:-}" ] && [ "${*:-$TP_NICS}" = "$TP_NICS" ]; }
+# take_nic NS IF QUEUES - once the namespaces of an earlier test have given it back
+take_nic() {
+	wait_for nsenter --net=/proc/self/fd/9 ip link set "$2" netns "$1"
+	ip -n "$1" link set "$2" mtu 1500
+	[ "$(rx_queues "$1" "$2")" -ge "$3" ] || in_ns "$1" ethtool -L "$2" combined "$3" ||
+		skip "$2 has no $3 queues"
+}
+# rx_queues NS IF - how many it uses now; a NIC that cannot be asked has one
+rx_queues() {
+	in_ns "$1" ethtool -l "$2" 2>/dev/null | awk '
+		/^Current/ { now = 1 }
+		now && /^(RX|Combined):/ && $2 > 0 { n += $2 }
+		END { print n ? n : 1 }'
 }
 carrier() { ip -n "$1" -o link show "$2" | grep -q LOWER_UP; }
 
