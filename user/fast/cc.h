@@ -63,6 +63,30 @@ struct cc {
 	_Alignas(8) uint8_t priv[CC_PRIV];
 };
 
+extern const struct cc_ops cc_reno, cc_cubic;
+
+/* One segment more for each acknowledged; returns how many are left at ssthresh. */
+static inline uint32_t cc_slow_start(struct cc *c, uint32_t acked)
+{
+	uint32_t cwnd = c->cwnd + acked < c->ssthresh ? c->cwnd + acked : c->ssthresh;
+	uint32_t left = acked - (cwnd - c->cwnd);
+
+	c->cwnd = cwnd < c->cwnd_clamp ? cwnd : c->cwnd_clamp;
+	return left;
+}
+
+/* One segment more for each @w acknowledged. */
+static inline void cc_avoid(struct cc *c, uint32_t w, uint32_t acked)
+{
+	c->cwnd_cnt += acked;
+	if (c->cwnd_cnt >= w) {
+		uint32_t n = c->cwnd_cnt / w;
+
+		c->cwnd_cnt -= n * w;
+		c->cwnd = c->cwnd + n < c->cwnd_clamp ? c->cwnd + n : c->cwnd_clamp;
+	}
+}
+
 /* By Linux's name; NULL if we do not have it. cc_default() is cubic. */
 const struct cc_ops *cc_find(const char *name);
 const struct cc_ops *cc_default(void);

@@ -33,6 +33,11 @@
 
 #define TCP_NSACK	4		/* SACK blocks in a segment, at most (RFC 2018) */
 
+#ifndef TH_ECE
+#define TH_ECE		0x40
+#define TH_CWR		0x80
+#endif
+
 struct tcp_sack { uint32_t start, end; };	/* [start, end), host byte order */
 
 /* A segment from the wire, parsed, in host byte order. */

@@ -56,10 +56,13 @@
 #define T_DSACK		(1U << 24)	/* dsack waits to be sent */
 #define T_FORCE_RTX	(1U << 25)	/* one retransmission whatever cwnd says */
 #define T_FORCE_WND	(1U << 26)	/* fill what little window there is (persist timer) */
+#define T_FRTO_NEW	(1U << 27)	/* F-RTO: new data first, it will tell */
+#define T_RTX_ANY	(1U << 28)	/* something was retransmitted in this episode */
+#define T_TLP_OUT	(1U << 29)	/* a loss probe is outstanding, up to tlp_seq */
 
 /* Any of these: tcp_rx takes the long path. */
 #define T_SLOW		(T_PEER_FIN | T_FIN_AHEAD | T_RELEASED | T_DEAD | T_ECE | T_DSACK | \
-			 T_FRTO | T_UNDO | T_TLP_RTX)
+			 T_FRTO | T_UNDO | T_TLP_OUT)
 
 /* What rtx_at will do. */
 enum tcp_rtx_kind { TCP_RTX_NONE, TCP_RTX_RTO, TCP_RTX_TLP, TCP_RTX_REORDER, TCP_RTX_PERSIST };
@@ -119,7 +122,8 @@ struct tcp {
 	uint64_t sent_ns;		/* last data out */
 	uint32_t ato_us;		/* delay of a delayed ACK */
 	uint32_t ts_offset;
-	uint32_t told_writable;		/* tx_tail when the program last heard WRITABLE */
+	uint32_t tx_want;		/* as told */
+	uint64_t told_writable;		/* tx_tail when the program last heard WRITABLE */
 	uint32_t snd_small;
 
 	/* line 3 on: growth and rarer things */
@@ -147,9 +151,8 @@ struct tcp {
 	uint32_t reo_persist;		/* recoveries for which it stays */
 	uint32_t fack;			/* highest sequence known to have arrived */
 	uint32_t dupacks;
-	uint32_t tlp_seq;		/* a loss probe is outstanding up to here, if T_TLP_... */
-	uint32_t frto_seq;
-	bool tlp_out;
+	uint32_t reno_sacked;		/* bytes that duplicate ACKs tell of, without SACK */
+	uint32_t tlp_seq;		/* snd_nxt when the loss probe went out */
 	uint64_t stall_ns;		/* first retransmission or probe without progress; 0 none */
 	uint32_t probes;		/* unanswered zero-window probes */
 	uint32_t retries2, user_timeout_ms;
@@ -211,7 +214,9 @@ static inline uint32_t tcp_outstanding(const struct tcp *t) { return t->snd_nxt 
 /* Bytes believed to be in the network (RFC 6675's pipe). */
 static inline uint32_t tcp_pipe(const struct tcp *t)
 {
-	return tcp_outstanding(t) - t->sacked - t->lost + t->rtx;
+	uint32_t bytes = tcp_outstanding(t) - t->sacked - t->lost + t->rtx;
+
+	return bytes > t->reno_sacked ? bytes - t->reno_sacked : 0;
 }
 
 static inline uint32_t tcp_pipe_segs(const struct tcp *t)
@@ -279,7 +284,7 @@ void tcp_board_forget_sack(struct tcp *t);	/* the peer reneged */
 uint32_t tcp_board_rack(struct tcp *t, uint64_t now_ns, uint32_t *ret_wait_us);
 
 /* tcp_recover.c */
-void tcp_recover_ack(struct tcp *t, struct tcp_acked *a);
+void tcp_recover_ack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a);
 void tcp_recover_reorder(struct tcp *t, uint64_t now_ns);	/* the reordering timer */
 void tcp_recover_timeout(struct tcp *t, uint64_t now_ns);	/* the retransmission timer */
 void tcp_enter_cwr(struct tcp *t, uint64_t now_ns);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * cc_cubic.c - RFC 9438, with HyStart as Linux has it.
+ *
+ * After a reduction at w_max the window follows W(t) = C (t - K)^3 + w_max: quickly back,
+ * slowly around w_max, then on. Where Reno would be faster (short round trips), Reno's window
+ * is taken. Windows count segments; the fraction below one is kept in @part.
+ *
+ * HyStart leaves slow start before the queue overflows: when the ACKs of a round trip come as
+ * a train as long as half the smallest round trip, or when the round trip has grown by an
+ * eighth (4 to 16 ms).
+ */
+#include "cc.h"
+
+#include <math.h>
+#include <string.h>
+
+#define C		0.4
+#define BETA		(717.0 / 1024.0)
+#define HYSTART_CWND	16U
+#define HYSTART_SAMPLES	8U
+#define HYSTART_GAP_US	2000U		/* ACKs closer than this are one train */
+#define DELAY_MIN_US	4000U
+#define DELAY_MAX_US	16000U
+
+struct cubic {
+	uint64_t epoch_ns;		/* when this stretch of the curve began, 0 not yet */
+	double w_max, k, origin;	/* segments, seconds, segments */
+	double w_reno, part;
+	uint32_t delay_min_us;		/* smallest round trip, 0 unknown */
+
+	/* HyStart: this round trip of slow start */
+	uint32_t round_end, round_min_us;
+	uint64_t round_ns, last_ack_ns;
+	uint8_t samples;
+	bool in_round, done;
+};
+
+_Static_assert(sizeof(struct cubic) <= CC_PRIV, "cubic's state");
+
+static struct cubic *cubic(struct cc *c) { return (struct cubic *)c->priv; }
+
+static void init(struct cc *c, uint64_t now_ns)
+{
+	(void)now_ns;
+	memset(c->priv, 0, sizeof(c->priv));
+}
+
+static void begin_round(struct cubic *q, const struct cc_ack *a)
+{
+	q->round_end = a->snd_nxt;
+	q->round_ns = q->last_ack_ns = a->now_ns;
+	q->round_min_us = ~0U;
+	q->samples = 0;
+	q->in_round = true;
+}
+
+static bool train_is_long(struct cubic *q, const struct cc_ack *a)
+{
+	if (a->now_ns - q->last_ack_ns > HYSTART_GAP_US * 1000ULL)
+		return false;
+	q->last_ack_ns = a->now_ns;
+	return a->now_ns - q->round_ns > q->delay_min_us * 1000ULL / 2;
+}
+
+static bool delay_has_grown(struct cubic *q, uint32_t rtt_us)
+{
+	uint32_t more = q->delay_min_us / 8;
+
+	if (rtt_us < q->round_min_us)
+		q->round_min_us = rtt_us;
+	if (q->samples < HYSTART_SAMPLES) {
+		q->samples++;
+		return false;
+	}
+	more = more < DELAY_MIN_US ? DELAY_MIN_US : more > DELAY_MAX_US ? DELAY_MAX_US : more;
+	return q->round_min_us > q->delay_min_us + more;
+}
+
+static void hystart(struct cc *c, const struct cc_ack *a)
+{
+	struct cubic *q = cubic(c);
+
+	if (q->done || c->cwnd >= c->ssthresh)
+		return;
+	if (!q->in_round || (int32_t)(a->snd_una - q->round_end) > 0)
+		begin_round(q, a);
+	if (c->cwnd < HYSTART_CWND || !q->delay_min_us)
+		return;
+	if (train_is_long(q, a) || delay_has_grown(q, (uint32_t)a->rtt_us)) {
+		q->done = true;
+		c->ssthresh = c->cwnd;
+	}
+}
+
+static void begin_epoch(struct cc *c, struct cubic *q, uint64_t now_ns)
+{
+	q->epoch_ns = now_ns;
+	q->w_reno = c->cwnd;
+	q->part = 0;
+	q->origin = q->w_max > c->cwnd ? q->w_max : c->cwnd;
+	q->k = cbrt((q->origin - c->cwnd) / C);
+}
+
+/* The curve's window, a round trip ahead. */
+static double target(const struct cc *c, const struct cubic *q, uint64_t now_ns)
+{
+	double t = (double)(now_ns - q->epoch_ns) / 1e9 + q->delay_min_us / 1e6 - q->k;
+	double w = q->origin + C * t * t * t;
+
+	if (w < c->cwnd)
+		return c->cwnd;
+	return w < 1.5 * c->cwnd ? w : 1.5 * c->cwnd;
+}
+
+static void avoid(struct cc *c, const struct cc_ack *a, uint32_t n)
+{
+	struct cubic *q = cubic(c);
+	double grow, alpha;
+
+	if (!q->epoch_ns)
+		begin_epoch(c, q, a->now_ns);
+	grow = (target(c, q, a->now_ns) - c->cwnd) / c->cwnd * n;
+	grow = grow > 0.01 * n / c->cwnd ? grow : 0.01 * n / c->cwnd;
+	/* what Reno with our beta would have by now, and as fast as Reno from w_max on */
+	alpha = q->w_reno < q->w_max ? 3 * (1 - BETA) / (1 + BETA) : 1;
+	q->w_reno += alpha * n / c->cwnd;
+	q->part += grow < 0.5 * n ? grow : 0.5 * n;
+	if (q->w_reno > c->cwnd + q->part)
+		q->part = q->w_reno - c->cwnd;
+	if (q->part >= 1) {
+		uint32_t whole = (uint32_t)q->part;
+
+		q->part -= whole;
+		c->cwnd = c->cwnd + whole < c->cwnd_clamp ? c->cwnd + whole : c->cwnd_clamp;
+	}
+}
+
+static void acked(struct cc *c, const struct cc_ack *a)
+{
+	struct cubic *q = cubic(c);
+	uint32_t left = a->acked;
+
+	if (a->rtt_us >= 0) {
+		if (!q->delay_min_us || a->rtt_us < q->delay_min_us)
+			q->delay_min_us = a->rtt_us ? (uint32_t)a->rtt_us : 1;
+		hystart(c, a);
+	}
+	if (!a->cwnd_limited || !left)
+		return;
+	if (c->cwnd < c->ssthresh)
+		left = cc_slow_start(c, left);
+	if (left)
+		avoid(c, a, left);
+}
+
+static uint32_t ssthresh(struct cc *c, uint64_t now_ns)
+{
+	struct cubic *q = cubic(c);
+	double less = c->cwnd * BETA;
+
+	(void)now_ns;
+	q->epoch_ns = 0;
+	/* fast convergence: leave room for a newcomer */
+	q->w_max = c->cwnd < q->w_max ? c->cwnd * (1 + BETA) / 2 : c->cwnd;
+	return less > 2 ? (uint32_t)less : 2;
+}
+
+static void timeout(struct cc *c, uint64_t now_ns)
+{
+	uint32_t delay = cubic(c)->delay_min_us;
+
+	init(c, now_ns);
+	cubic(c)->delay_min_us = delay;
+}
+
+/* The curve stands still while the program sends nothing. */
+static void restart(struct cc *c, uint64_t now_ns, uint64_t idle_ns)
+{
+	struct cubic *q = cubic(c);
+
+	(void)now_ns;
+	if (q->epoch_ns)
+		q->epoch_ns += idle_ns;
+}
+
+const struct cc_ops cc_cubic = {
+	.name = "cubic",
+	.init = init,
+	.acked = acked,
+	.ssthresh = ssthresh,
+	.timeout = timeout,
+	.restart = restart,
+};

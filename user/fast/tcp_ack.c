@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * tcp_ack.c - what an acceptable ACK says: window, what arrived, round trip, cwnd.
+ *
+ *	window	   taken if the segment is newer than the one that set it (RFC 9293 3.10.7.4)
+ *	snd_una	   moves; what is acknowledged leaves the tx pipe and the scoreboard
+ *	round trip from the scoreboard; from the timestamp when only resent bytes are covered
+ *	cwnd	   by the congestion control while nothing is wrong, else by tcp_recover.c
+ *
+ * tcp_ack_plain() is the same for an ACK in a flow where nothing is wrong: no SACK, nothing
+ * lost, no FIN of ours under way.
+ */
+#include "tcp_flow.h"
+
+#include <netinet/tcp.h>
+
+#define WANT_MIN	65536U		/* bytes: least that a tx pipe should hold */
+
+/* Peers with small windows: no segment of more than half the largest window they offered,
+ * else we would wait for a window that never comes (RFC 9293 3.8.6.2.1).
+ */
+void tcp_set_mss_now(struct tcp *t)
+{
+	uint32_t half = t->max_wnd > 536 ? t->max_wnd / 2 : t->max_wnd;
+
+	t->mss_now = t->mss;
+	if (half && half < t->mss)
+		t->mss_now = (uint16_t)tcp_max(half, 16);
+}
+
+static void take_window(struct tcp *t, const struct tcp_seg *s)
+{
+	uint32_t wnd = (uint32_t)s->window << t->snd_wscale;
+
+	if (!seq_after(s->ack, t->snd_una) && !seq_after(s->seq, t->snd_wl1) &&
+	    !(s->seq == t->snd_wl1 && (wnd > t->snd_wnd || !wnd)))
+		return;
+	t->snd_wl1 = s->seq;
+	if (wnd == t->snd_wnd)
+		return;
+	if (wnd > t->snd_wnd && t->rtx_kind == TCP_RTX_PERSIST) {
+		t->backoff = 0;
+		t->stall_ns = 0;
+	}
+	t->snd_wnd = wnd;
+	if (wnd > t->max_wnd) {
+		t->max_wnd = wnd;
+		tcp_set_mss_now(t);
+	}
+}
+
+/* The tx pipe should hold two windows: one in flight, one for the next round trip. */
+static bool widen_want(struct tcp *t)
+{
+	uint64_t want = 2ULL * t->cc.cwnd * t->mss, most = 1ULL << t->tx_order_max;
+	uint64_t pow2 = tcp_min(WANT_MIN, (uint32_t)most);
+
+	if (want <= t->tx_want)
+		return false;
+	while (pow2 < want && pow2 < most)
+		pow2 *= 2;
+	if (pow2 <= t->tx_want)
+		return false;
+	t->tx_want = (uint32_t)pow2;
+	atomic_store_explicit(&t->slot->tx_want, t->tx_want, memory_order_relaxed);
+	return true;
+}
+
+/* The program is told of room when it may have found none: it wrote a good deal since it
+ * was told last, and a third is free again. One that waits has bytes in the pipe, so another
+ * ACK will come.
+ */
+static uint32_t writable(struct tcp *t)
+{
+	uint64_t used = t->tx_head - t->tx_tail;
+	bool wider = widen_want(t);
+
+	if (!wider && (t->tx_head - t->told_writable < 2048 || used > t->tx_want / 3 * 2ULL))
+		return 0;
+	t->told_writable = t->tx_tail;
+	return TCP_DO_WRITABLE;
+}
+
+/* @ack acknowledges something new: free it. Returns TCP_DO_*. */
+static uint32_t free_acked(struct tcp *t, uint32_t ack)
+{
+	uint32_t bytes = ack - t->snd_una, todo = 0;
+
+	t->snd_una = ack;
+	if (t->flags & T_FIN_SENT && ack == t->snd_nxt && !(t->flags & T_FIN_ACKED)) {
+		t->flags |= T_FIN_ACKED;
+		bytes--;
+		todo = TCP_DO_FIN_ACKED;
+		atomic_fetch_or_explicit(&t->slot->fast_flags, TP_F_WR_DONE,
+					 memory_order_release);
+	}
+	if (!bytes)
+		return todo;
+	t->tx_tail += bytes;
+	/* pipe.h (D): pairs with (A), the program may overwrite what was acknowledged */
+	atomic_store_explicit(&t->slot->tx_tail, t->tx_tail, memory_order_release);
+	return todo | writable(t);
+}
+
+static void progress(struct tcp *t)
+{
+	t->backoff = 0;
+	t->stall_ns = 0;
+	t->probes = 0;
+}
+
+/* RTT of this ACK: from the scoreboard, else from the timestamp that it echoes (in ms). */
+static void take_rtt(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a)
+{
+	if (a->rtt_us < 0 && a->advanced && s->has_ts && s->tsecr) {
+		uint32_t ms = tcp_tsval(t, a->now_ns) - s->tsecr;
+
+		if (ms < RTO_MAX_US / 1000)
+			a->rtt_us = tcp_max(ms, 1) * 1000LL;
+	}
+	if (a->rtt_us < 0)
+		return;
+	rtt_sample(&t->rtt, (uint32_t)a->rtt_us, t->snd_una, t->snd_nxt, a->now_ns);
+	t->cc.srtt_us = t->rtt.srtt_us;
+	t->cc.min_rtt_us = t->rtt.min_us;
+}
+
+static uint32_t to_segs(struct tcp *t, uint32_t bytes)
+{
+	uint32_t sum = t->acked_frac + bytes, segs = sum / t->mss;
+
+	t->acked_frac = sum - segs * t->mss;
+	return segs;
+}
+
+/* Was the window the limit? In slow start also when half of it was in use (Linux). */
+static bool cwnd_limited(const struct tcp *t)
+{
+	if (t->flags & T_CWND_LIMITED)
+		return true;
+	return t->cc.cwnd < t->cc.ssthresh && t->cc.cwnd * (uint64_t)t->mss < 2ULL * t->max_out;
+}
+
+static void grow_cwnd(struct tcp *t, const struct tcp_acked *a)
+{
+	struct cc_ack c = {
+		.now_ns = a->now_ns,
+		.acked = to_segs(t, a->delivered),
+		.in_flight = (a->prior_pipe + t->mss - 1) / t->mss,
+		.rtt_us = a->last_rtt_us,
+		.snd_una = t->snd_una,
+		.snd_nxt = t->snd_nxt,
+		.ece = a->ece,
+		.cwnd_limited = cwnd_limited(t),
+	};
+
+	t->cc.ops->acked(&t->cc, &c);
+}
+
+/* After snd_una moved. Recovery may have begun to wait for reordered segments. */
+static void rearm(struct tcp *t, uint64_t now_ns)
+{
+	if (t->snd_una == t->snd_nxt)
+		tcp_arm_idle(t, now_ns);
+	else if (t->rtx_kind != TCP_RTX_REORDER)
+		tcp_arm_rtx(t, now_ns);
+}
+
+static void begin(const struct tcp *t, struct tcp_acked *a, uint64_t now_ns)
+{
+	*a = (struct tcp_acked){
+		.now_ns = now_ns,
+		.prior_una = t->snd_una,
+		.prior_pipe = tcp_pipe(t),
+		.rtt_us = -1,
+		.last_rtt_us = -1,
+	};
+}
+
+uint32_t tcp_ack_plain(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
+{
+	struct tcp_acked a;
+	uint32_t todo;
+
+	take_window(t, s);
+	t->probes = 0;
+	if (s->ack == t->snd_una)
+		return tcp_output_due(t);
+
+	begin(t, &a, now_ns);
+	a.advanced = true;
+	tcp_board_ack(t, s->ack, &a);
+	todo = free_acked(t, s->ack);
+	progress(t);
+	take_rtt(t, s, &a);
+	grow_cwnd(t, &a);
+	rearm(t, now_ns);
+	return todo | tcp_output_due(t);
+}
+
+/* RFC 5681's duplicate ACK: bare, same window, something outstanding. */
+static bool is_duplicate(const struct tcp *t, const struct tcp_seg *s, uint32_t old_wnd)
+{
+	return s->ack == t->snd_una && !s->len && t->snd_wnd == old_wnd &&
+	       !(s->flags & (TH_FIN | TH_SYN)) && t->snd_una != t->snd_nxt;
+}
+
+static void ecn_echo(struct tcp *t, uint64_t now_ns)
+{
+	if (t->ca <= TCP_DISORDER && t->snd_una != t->snd_nxt)
+		tcp_enter_cwr(t, now_ns);
+}
+
+uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
+{
+	uint32_t todo = 0, old_wnd = t->snd_wnd;
+	struct tcp_acked a;
+
+	if (!seq_before(s->ack, t->snd_una))
+		take_window(t, s);
+	begin(t, &a, now_ns);
+	a.ece = t->flags & T_ECN && s->flags & TH_ECE;
+	t->probes = 0;
+	a.dup = is_duplicate(t, s, old_wnd);
+	if (seq_after(s->ack, t->snd_una)) {
+		a.advanced = true;
+		tcp_board_ack(t, s->ack, &a);
+		todo = free_acked(t, s->ack);
+		progress(t);
+		tcp_arm_at(t, TCP_RTX_NONE, TCP_NEVER);
+	}
+	if (t->flags & T_SACK && s->nsack)
+		tcp_board_sack(t, s, &a);
+	take_rtt(t, s, &a);
+	if (a.ece)
+		ecn_echo(t, now_ns);
+	tcp_recover_ack(t, s, &a);
+	if (a.delivered && !tcp_in_reduction(t))
+		grow_cwnd(t, &a);
+	if (a.advanced)
+		rearm(t, now_ns);
+	return todo | tcp_output_due(t);
+}

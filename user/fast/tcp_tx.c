@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * tcp_tx.c - the next segment to send, if any may be sent now.
+ *
+ * In this order, one a call:
+ *	what is deemed lost, oldest first, as cwnd allows
+ *	the loss probe (RFC 8985): new data if there is some, else the last segment again
+ *	new data, as cwnd, the peer's window, Nagle and CORK allow; FIN rides on the last
+ *	a probe that somebody asked for (keepalive, zero window)
+ *	a bare ACK, if none of these carried it
+ *
+ * Several full segments may leave as one tcp_out (GSO), never together with SACK blocks.
+ * A partial segment is held back (Nagle's rule as Linux has it: while a partial one is in
+ * flight), and so is a segment that the window would cut short (silly window), until
+ * the persist timer sets T_FORCE_WND.
+ */
+#include "tcp_flow.h"
+
+#include <netinet/tcp.h>
+
+/* Payload of a segment that carries @nsack blocks: two bytes of head, two of padding. */
+static uint32_t seg_size(const struct tcp *t, uint32_t nsack)
+{
+	uint32_t less = nsack ? 4 + 8 * nsack : 0;
+
+	return t->mss_now > less + 16 ? t->mss_now - less : 16;
+}
+
+static uint32_t sack_max(const struct tcp *t) { return t->flags & T_TS ? 3 : 4; }
+
+/* How many blocks the next segment will carry. */
+static uint32_t sack_count(const struct tcp *t)
+{
+	uint32_t n = t->nrecent + !!(t->flags & T_DSACK);
+
+	return t->flags & T_SACK ? tcp_min(n, sack_max(t)) : 0;
+}
+
+static void note_ack_sent(struct tcp *t)
+{
+	t->rcv_wup = t->rcv_nxt;
+	t->flags &= ~(T_ACK_NOW | T_ACK_LATER);
+	t->ack_at = TCP_NEVER;
+	if (t->quickack)
+		t->quickack--;
+}
+
+/* The parts that every segment has. */
+static void fill_out(struct tcp *t, struct tcp_out *o, uint64_t now_ns, uint32_t seq,
+		     uint8_t flags)
+{
+	o->seq = seq;
+	o->pos = t->tx_tail + (seq - t->snd_una);
+	o->len = 0;
+	o->flags = flags | TH_ACK;
+	o->ect = false;
+	o->retransmit = false;
+	o->window = (uint16_t)tcp_window(t);
+	o->ack = t->rcv_nxt;
+	o->has_ts = t->flags & T_TS;
+	if (o->has_ts) {
+		o->tsval = tcp_tsval(t, now_ns);
+		o->tsecr = t->ts_recent;
+	}
+	o->nsack = 0;
+	if (t->nrecent || t->flags & T_DSACK)
+		o->nsack = (uint8_t)tcp_sack_blocks(t, o->sack, sack_max(t));
+	if (t->flags & T_ECE)
+		o->flags |= TH_ECE;
+	note_ack_sent(t);
+}
+
+/* Data went out: does the program converse? Then ACKs can wait for its answers. */
+static void note_data_sent(struct tcp *t, uint64_t now_ns)
+{
+	if (now_ns - t->data_ns < t->ato_us * 1000ULL)
+		t->pingpong = true;
+	t->sent_ns = now_ns;
+}
+
+static uint64_t cwnd_room(const struct tcp *t)
+{
+	uint64_t cwnd = (uint64_t)t->cc.cwnd * t->mss;
+	uint32_t pipe = tcp_pipe(t);
+
+	return cwnd > pipe ? cwnd - pipe : 0;
+}
+
+static uint32_t wnd_room(const struct tcp *t)
+{
+	uint32_t edge = t->snd_una + t->snd_wnd;
+
+	return seq_after(edge, t->snd_nxt) ? edge - t->snd_nxt : 0;
+}
+
+/* May the partial segment at the end of the pipe wait? */
+static bool hold_partial(struct tcp *t, uint64_t now_ns)
+{
+	if (t->flags & (T_PUSH | T_FORCE_WND) || tcp_fin_due(t))
+		return false;
+	if (t->opts & (TP_O_CORK | TP_O_MORE)) {
+		if (t->push_at == TCP_NEVER && t->snd_una == t->snd_nxt)
+			t->push_at = now_ns + RTO_MIN_US * 1000ULL;
+		return true;
+	}
+	if (t->opts & TP_O_NODELAY)
+		return false;
+	return t->flags & T_SENT_SMALL && seq_after(t->snd_small, t->snd_una) &&
+	       t->snd_una != t->snd_nxt;
+}
+
+/* Bytes of new data that may go in one tcp_out; *ret_cwnd: cwnd is what forbids more. */
+static uint32_t may_send(struct tcp *t, uint64_t now_ns, uint32_t seg, uint32_t max_segs,
+			 bool *ret_cwnd)
+{
+	uint32_t unsent = tcp_unsent(t), wnd = wnd_room(t), len, tail;
+	uint64_t cwnd = cwnd_room(t);
+
+	len = tcp_min(unsent, seg * max_segs);
+	if (cwnd < tcp_min(len, seg)) {
+		*ret_cwnd = true;
+		if (tcp_pipe(t))
+			return 0;
+		cwnd = seg;
+	}
+	if (len > cwnd) {
+		*ret_cwnd = true;
+		len = (uint32_t)cwnd / seg * seg;
+	}
+	if (len > wnd) {
+		if (wnd < seg)
+			return t->flags & T_FORCE_WND ? wnd : 0;
+		len = wnd / seg * seg;
+	}
+	tail = len % seg;
+	if (tail && len == unsent && hold_partial(t, now_ns))
+		len -= tail;
+	return len;
+}
+
+static void note_limits(struct tcp *t, bool by_cwnd)
+{
+	if (by_cwnd)
+		t->flags |= T_CWND_LIMITED;
+	else if (seq_after_eq(t->snd_una, t->cwnd_seq))
+		t->flags &= ~T_CWND_LIMITED;
+	if (seq_after_eq(t->snd_una, t->cwnd_seq)) {
+		t->cwnd_seq = t->snd_nxt;
+		t->max_out = 0;
+	}
+	t->max_out = tcp_max(t->max_out, tcp_pipe(t));
+}
+
+/* Account for @len new bytes (and a FIN) that leave as @o. */
+static void sent_new(struct tcp *t, struct tcp_out *o, uint32_t seg, uint64_t now_ns)
+{
+	uint32_t end = o->seq + o->len + !!(o->flags & TH_FIN);
+	bool was_quiet = t->snd_una == t->snd_nxt;
+
+	tcp_board_sent(t, o->seq, end, now_ns);
+	t->snd_nxt = end;
+	if (o->len % seg) {
+		t->flags |= T_SENT_SMALL;
+		t->snd_small = end;
+	}
+	if (o->flags & TH_FIN)
+		t->flags |= T_FIN_SENT;
+	t->flags &= ~(T_PUSH | T_FORCE_WND | T_PROBE);
+	t->push_at = TCP_NEVER;
+	t->tx_bytes += o->len;
+	if (tcp_in_reduction(t))
+		t->prr_out += (o->len + t->mss - 1) / t->mss;
+	atomic_store_explicit(&t->slot->tx_sent, o->pos + o->len, memory_order_relaxed);
+	note_data_sent(t, now_ns);
+	if (was_quiet) {
+		t->backoff = 0;
+		t->stall_ns = 0;
+	}
+	if (was_quiet || t->rtx_kind == TCP_RTX_TLP)
+		tcp_arm_rtx(t, now_ns);
+}
+
+/* @len new bytes from snd_nxt; FIN too, if it follows and the window has room for it. */
+static void emit_new(struct tcp *t, struct tcp_out *o, uint32_t len, uint32_t seg,
+		     uint64_t now_ns)
+{
+	bool last = len == tcp_unsent(t);
+	uint8_t flags = last && len ? TH_PUSH : 0;
+
+	if (last && tcp_fin_due(t) && wnd_room(t) > len)
+		flags |= TH_FIN;
+	fill_out(t, o, now_ns, t->snd_nxt, flags);
+	o->len = len;
+	o->ect = t->flags & T_ECN;
+	if (t->flags & T_CWR && len) {
+		t->flags &= ~T_CWR;
+		o->flags |= TH_CWR;
+	}
+	sent_new(t, o, seg, now_ns);
+}
+
+static bool send_new(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *o)
+{
+	bool by_cwnd = false, fin = tcp_fin_due(t);
+	uint32_t blocks, seg, len = 0;
+
+	if (!tcp_unsent(t) && !fin)
+		return false;
+	blocks = sack_count(t);
+	seg = seg_size(t, blocks);
+	if (tcp_unsent(t))
+		len = may_send(t, now_ns, seg, blocks ? 1 : max_segs, &by_cwnd);
+	if (!len && !(fin && !tcp_unsent(t) && wnd_room(t))) {
+		note_limits(t, by_cwnd);
+		return false;
+	}
+	emit_new(t, o, len, seg, now_ns);
+	note_limits(t, by_cwnd);
+	return true;
+}
+
+/* How much of [@start, @start + @len) may be sent again; what Linux does when the peer has
+ * taken its window back: the first segment only.
+ */
+static uint32_t may_resend(const struct tcp *t, uint32_t start, uint32_t len)
+{
+	uint32_t edge = t->snd_una + t->snd_wnd;
+
+	if (start == t->snd_una)
+		return len;
+	if (!seq_before(start, edge))
+		return 0;
+	return tcp_min(len, edge - start);
+}
+
+static void note_resent(struct tcp *t, const struct tcp_out *o, uint32_t end, uint64_t now_ns)
+{
+	if (!(t->flags & T_RTX_ANY)) {
+		t->flags |= T_RTX_ANY;
+		t->rtx_tsval = tcp_tsval(t, now_ns);
+	}
+	if (!t->stall_ns)
+		t->stall_ns = now_ns;
+	t->undo_rtx += end - o->seq;
+	t->retransmits++;
+	if (tcp_in_reduction(t))
+		t->prr_out += (o->len + t->mss - 1) / t->mss;
+	t->flags &= ~(T_FORCE_RTX | T_PROBE);
+	if (o->seq == t->snd_una || t->rtx_kind == TCP_RTX_NONE)
+		tcp_arm_rtx(t, now_ns);
+}
+
+/* Send [start, start + len) again; the last of it may be our FIN. */
+static void resend(struct tcp *t, uint32_t start, uint32_t len, uint64_t now_ns,
+		   struct tcp_out *o)
+{
+	uint32_t end = start + len;
+	bool fin = t->flags & T_FIN_SENT && end == t->snd_nxt;
+
+	fill_out(t, o, now_ns, start, fin ? TH_FIN : 0);
+	o->len = len - fin;
+	if (o->len && end == t->snd_nxt)
+		o->flags |= TH_PUSH;
+	o->retransmit = true;
+	tcp_board_resent(t, start, end, now_ns);
+	note_resent(t, o, end, now_ns);
+}
+
+static bool resend_lost(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *o)
+{
+	uint32_t blocks = sack_count(t), seg = seg_size(t, blocks), start, len;
+	uint64_t room = cwnd_room(t);
+
+	if (!tcp_board_next_lost(t, &start, &len))
+		return false;
+	if (room < tcp_min(len, seg)) {
+		if (!(t->flags & T_FORCE_RTX) && tcp_pipe(t))
+			return false;
+		room = seg;
+	}
+	len = tcp_min(len, seg * (blocks ? 1 : max_segs));
+	if (len > room)
+		len = (uint32_t)room / seg * seg;
+	len = may_resend(t, start, len);
+	if (!len)
+		return false;
+	resend(t, start, len, now_ns, o);
+	return true;
+}
+
+/* The loss probe: one segment beyond cwnd. */
+static bool send_probe_of_loss(struct tcp *t, uint64_t now_ns, struct tcp_out *o)
+{
+	uint32_t seg = seg_size(t, sack_count(t)), len, start;
+
+	t->flags &= ~T_TLP;
+	if (t->snd_una == t->snd_nxt)
+		return false;
+	t->flags |= T_TLP_OUT;
+	len = tcp_min(tcp_unsent(t), seg);
+	if (len && wnd_room(t) >= len) {
+		t->flags &= ~T_TLP_RTX;
+		emit_new(t, o, len, seg, now_ns);
+	} else {
+		struct tcp_rec *last = &t->rec[t->first_rec + t->nrec - 1];
+
+		t->flags |= T_TLP_RTX;
+		start = t->snd_nxt - tcp_min(last->end - last->start, seg);
+		resend(t, start, t->snd_nxt - start, now_ns, o);
+	}
+	t->tlp_seq = t->snd_nxt;
+	tcp_arm_at(t, TCP_RTX_RTO, now_ns + rtt_rto_ns(&t->rtt, t->backoff));
+	return true;
+}
+
+/* A segment that the peer must answer: a byte before its window, without data. */
+static void send_probe(struct tcp *t, uint64_t now_ns, struct tcp_out *o)
+{
+	t->flags &= ~(T_PROBE | T_FORCE_WND);
+	fill_out(t, o, now_ns, t->snd_una - 1, 0);
+	o->pos = t->tx_tail;
+}
+
+bool tcp_tx(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *ret_out)
+{
+	if (t->flags & T_DEAD)
+		return false;
+	if (t->lost && !(t->flags & T_FRTO_NEW) && resend_lost(t, now_ns, max_segs, ret_out))
+		return true;
+	if (t->flags & T_TLP && send_probe_of_loss(t, now_ns, ret_out))
+		return true;
+	if (send_new(t, now_ns, max_segs, ret_out))
+		return true;
+	if (t->flags & T_PROBE) {
+		send_probe(t, now_ns, ret_out);
+		return true;
+	}
+	if (t->flags & T_ACK_NOW) {
+		fill_out(t, ret_out, now_ns, t->snd_nxt, 0);
+		return true;
+	}
+	if (t->snd_una == t->snd_nxt)
+		tcp_arm_idle(t, now_ns);
+	return false;
+}
