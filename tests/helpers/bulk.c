@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * bulk.c - one end of a one-way transfer; the receiver checks every byte and says how long
- * it took.
+ * bulk.c - one end of a transfer; the receiver checks every byte and says how long it took.
  *
  *	bulk listen=7000 recv				{"bytes":...,"secs":...,"mbps":...}
  *	bulk connect=10.0.0.2:7000 [cc=cubic] send=10M	or send=5s
  *	bulk listen=7000 recv=got.bin			what came is written there as well
  *	bulk connect=10.0.0.2:7000 send=sent.bin	a file instead of the pattern
+ *	bulk connect=10.0.0.2:7000 send=10M recv	both at once
  *
  * The pattern repeats after a prime number of bytes, so that a piece lost, doubled or moved
  * shows whatever its length. Time is the receiver's, from the connection to its end.
@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,10 +32,10 @@
 
 struct job {
 	struct sockaddr_in at;
-	bool listen, send;
+	bool listen, send, recv;
 	uint64_t bytes;			/* to send; 0: for @secs */
 	double secs;
-	const char *file, *cc;
+	const char *sent, *got, *cc;	/* files */
 	int sndbuf, rcvbuf;
 };
 
@@ -98,7 +99,7 @@ static void what_to_send(struct job *j, const char *arg)
 		j->secs = (double)j->bytes;
 		j->bytes = 0;
 	} else if (*end) {
-		j->file = arg;
+		j->sent = arg;
 	}
 }
 
@@ -115,7 +116,8 @@ static void option(struct job *j, const char *arg)
 	} else if (!strcmp(name, "connect")) {
 		endpoint(j, v);
 	} else if (!strcmp(name, "recv")) {
-		j->file = *v ? v : NULL;
+		j->recv = true;
+		j->got = *v ? v : NULL;
 	} else if (!strcmp(name, "send")) {
 		what_to_send(j, v);
 	} else if (!strcmp(name, "cc")) {
@@ -193,25 +195,34 @@ static void send_pattern(const struct job *j, int fd)
 
 static void send_file(const struct job *j, int fd)
 {
-	int file = open(j->file, O_RDONLY);
+	int file = open(j->sent, O_RDONLY);
 	ssize_t n;
 
 	if (file < 0)
-		err(2, "%s", j->file);
+		err(2, "%s", j->sent);
 	while ((n = read(file, buf, sizeof(buf))) > 0)
 		write_all(fd, buf, (size_t)n);
 	close(file);
 }
 
+static void send_it(const struct job *j, int fd)
+{
+	if (j->sent)
+		send_file(j, fd);
+	else
+		send_pattern(j, fd);
+	shutdown(fd, SHUT_WR);
+}
+
 static void receive(const struct job *j, int fd)
 {
-	int file = j->file ? open(j->file, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
+	int file = j->got ? open(j->got, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
 	double start = now(), secs;
 	uint64_t at = 0;
 	ssize_t n;
 
-	if (j->file && file < 0)
-		err(2, "%s", j->file);
+	if (j->got && file < 0)
+		err(2, "%s", j->got);
 	while ((n = read(fd, buf, sizeof(buf))) > 0) {
 		if (file >= 0)
 			write_all(file, buf, (size_t)n);
@@ -231,7 +242,8 @@ static void receive(const struct job *j, int fd)
 int main(int argc, char **argv)
 {
 	struct job j = { 0 };
-	int fd;
+	pid_t sender = -1;		/* a child that sends while we receive */
+	int fd, status = 0;
 
 	for (int i = 1; i < argc; i++)
 		option(&j, argv[i]);
@@ -240,12 +252,14 @@ int main(int argc, char **argv)
 			" [cc=NAME] [sndbuf=N] [rcvbuf=N]");
 	make_pattern();
 	fd = open_connection(&j);
-	if (!j.send)
+	if (j.send && j.recv)
+		sender = fork();
+	if (j.send && sender <= 0)
+		send_it(&j, fd);
+	if (j.recv && sender)
 		receive(&j, fd);
-	else if (j.file)
-		send_file(&j, fd);
-	else
-		send_pattern(&j, fd);
 	close(fd);
-	return 0;
+	if (sender > 0)
+		waitpid(sender, &status, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }

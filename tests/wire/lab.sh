@@ -11,7 +11,7 @@
 
 # wired [queues=N] - build it; no wire is laid yet
 wired() {
-	local queues=1 side ns near far
+	local queues=1 side ns near far addr
 	[ $# = 0 ] || queues=${1#queues=}
 	ip netns add wire
 	for side in "client c0 w0 10.0.0.1/24" "server s0 w1 10.0.0.2/24"; do
@@ -59,4 +59,24 @@ wire_was_sound() {
 			is 0 "$(wire_did "$w" "$f")" "$w: $f"
 		done
 	done
+}
+
+# file_of BYTES - a file of random bytes, the same one each time
+file_of() {
+	local f=$TMPDIR/random-$1
+	[ -e "$f" ] || head -c "$1" /dev/urandom >"$f"
+	echo "$f"
+}
+
+# carry up|down FILE - FILE crosses the wire: up to the server, or down to the client; what
+# arrives has the same SHA-256
+carry() {
+	local server=recv=$TMPDIR/got client=send=$2 pid port=$((20000 + BASHPID % 10000))
+	[ "$1" = up ] || { server=send=$2 client=recv=$TMPDIR/got; }
+	rm -f "$TMPDIR/got"
+	accel pid server bulk listen=$port "$server"
+	wait_for listening server $port
+	in_ns client bulk connect=10.0.0.2:$port "$client"
+	wait "$pid"
+	is "$(sha256sum <"$2")" "$(sha256sum <"$TMPDIR/got")" "SHA-256 of what went $1"
 }
