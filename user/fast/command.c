@@ -97,9 +97,6 @@ static void for_live_flow(struct fast *t, struct flow *f, const struct cmd *c)
 	case FAST_CMD_RELEASE:
 		flow_touch(t, f, tcp_release(&f->tcp, t->now_ns));
 		break;
-	case FAST_CMD_RST:
-		output_abort(t, f, false);
-		break;
 	case FAST_CMD_PROBE:
 		probe(t, f);
 		break;
@@ -126,6 +123,10 @@ static void for_flow(struct fast *t, const struct cmd *c)
 		break;
 	case FAST_CMD_LEAVE:
 		leave(t, f, c->value);
+		break;
+	case FAST_CMD_RST:		/* of a quiet one too: Linux does not know yet that it is */
+		if (f->phase != FLOW_DEAD)
+			output_abort(t, f, false);
 		break;
 	case FAST_CMD_NOTIFY:
 		appq_notify(f->appq, f->slot);
