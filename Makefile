@@ -97,17 +97,22 @@ $(OUT)/bench/%: tests/bench/%.c
 	$(call say,BENCH)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< -lpthread -lm
 
+# the fast plane with nothing around it
+$(OUT)/helpers/fast_echo: tests/helpers/fast_echo.c $(fast) $(common) | $(skels)
+	$(call say,HELP)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< $(fast) $(common) $(bpflibs) -lm
+
 $(OUT)/helpers/%: tests/helpers/%.c
 	$(call say,HELP)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< -lpthread
 
 check: $(units)
-	$(Q)for t in $^; do ./$$t || exit 1; done
+	$(Q)for t in $(abspath $^); do $$t || exit 1; done
 
 units: $(units)
 
 check-bpf: $(bpftests)
-	$(Q)for t in $^; do ./$$t || exit 1; done
+	$(Q)for t in $(abspath $^); do $$t || exit 1; done
 
 check-net: all
 	$(Q)OUT=$(OUT) tests/netns/run $(TESTS)

@@ -88,6 +88,14 @@ static void probe(struct fast *t, struct flow *f)
 	flow_touch(t, f, tcp_probe(&f->tcp, t->now_ns));
 }
 
+/* A segment with its timestamps must fit into one UMEM frame. */
+static void set_mss(struct fast *t, struct flow *f, uint32_t mss)
+{
+	uint32_t most = t->xio.frame_size - FRAME_HDR - 12;
+
+	flow_touch(t, f, tcp_set_mss(&f->tcp, (uint16_t)(mss < most ? mss : most), t->now_ns));
+}
+
 static void for_live_flow(struct fast *t, struct flow *f, const struct cmd *c)
 {
 	switch (c->kind) {
@@ -101,7 +109,7 @@ static void for_live_flow(struct fast *t, struct flow *f, const struct cmd *c)
 		probe(t, f);
 		break;
 	case FAST_CMD_MSS:
-		flow_touch(t, f, tcp_set_mss(&f->tcp, (uint16_t)c->value, t->now_ns));
+		set_mss(t, f, c->value);
 		break;
 	case FAST_CMD_CC:
 		(void)tcp_set_cc(&f->tcp, c->name, t->now_ns);

@@ -86,6 +86,7 @@ static int thread_init(struct fast *t)
 	if (err)
 		goto err_xio;
 
+	gso_open(&t->gso, t->set->ifname, t->set->cfg.ifindex);
 	list_init(&t->busy);
 	list_init(&t->telling);
 	list_init(&t->gone);
@@ -105,6 +106,7 @@ err_rings:
 
 static void thread_undo(struct fast *t)
 {
+	gso_close(&t->gso);
 	wake_free(&t->wake);
 	xio_close(&t->xio);
 	flow_table_free(&t->flows);

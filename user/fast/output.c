@@ -7,22 +7,29 @@
  * pipe.h keeps every offset inside the flow's own areas, and the checksum is of the bytes
  * that were copied, so the worst it can do is to send other bytes of its own.
  *
- * A flow gets so many segments a turn, then the next has its go.
+ * One segment is one AF_XDP frame; what TCP hands out as several at once goes by gso.c, and as
+ * single frames should the device not want it.
+ *
+ * A flow gets so many sends a turn, then the next has its go.
  */
 #include "thread.h"
 
 #include <string.h>
 
-#define TURN_SEGMENTS	128U
+#define TURN_SENDS	128U
+
+static uint64_t tx_geometry(const struct flow *f)
+{
+	uint64_t geom = atomic_load_explicit(&f->shm->tx_geom, memory_order_relaxed);
+
+	return pipe_geom_ok(geom) ? geom : pipe_geom(TP_ORDER_BIG, 0);
+}
 
 static uint64_t copy_payload(const struct flow *f, uint64_t pos, uint32_t len, uint8_t *dst)
 {
-	uint64_t geom = atomic_load_explicit(&f->shm->tx_geom, memory_order_relaxed);
-	uint64_t sum = 0;
+	uint64_t geom = tx_geometry(f), sum = 0;
 	uint32_t done = 0;
 
-	if (!pipe_geom_ok(geom))	/* the program scribbled: its own bytes are lost */
-		geom = pipe_geom(TP_ORDER_SMALL, 0);
 	while (done < len) {
 		unsigned char *from;
 		uint32_t n = pipe_span(&f->tx, geom, pos + done, len - done, &from);
@@ -33,6 +40,15 @@ static uint64_t copy_payload(const struct flow *f, uint64_t pos, uint32_t len, u
 	return sum;
 }
 
+static void count_sent(struct fast *t, const struct tcp_out *o, uint32_t segs)
+{
+	stats_add(&t->stats.tx_segments, segs);
+	stats_add(&t->stats.tx_bytes, o->len);
+	if (o->retransmit)
+		stats_add(&t->stats.retransmits, segs);
+}
+
+/* One segment as one AF_XDP frame. */
 static void emit(struct fast *t, struct flow *f, const struct tcp_out *o, uint8_t *frame)
 {
 	uint32_t head = FRAME_HDR + frame_opts_len(o);
@@ -43,10 +59,72 @@ static void emit(struct fast *t, struct flow *f, const struct tcp_out *o, uint8_
 	if (o->len)
 		sum = copy_payload(f, o->pos, o->len, frame + head);
 	xio_tx_send(&t->xio, frame_build(&f->head, o, sum, frame));
-	stats_add(&t->stats.tx_segments, 1);
-	stats_add(&t->stats.tx_bytes, o->len);
-	if (o->retransmit)
-		stats_add(&t->stats.retransmits, 1);
+	count_sent(t, o, 1);
+}
+
+/* Many segments as one frame of the packet socket. What went to the XSK before goes first. */
+static bool emit_gso(struct fast *t, struct flow *f, const struct tcp_out *o, uint32_t mss)
+{
+	uint64_t geom = tx_geometry(f);
+	uint8_t head[WIRE_HDR_MAX];
+	struct iovec data[2];
+	unsigned char *at;
+	uint32_t n;
+
+	n = pipe_span(&f->tx, geom, o->pos, o->len, &at);
+	data[0] = (struct iovec){ .iov_base = at, .iov_len = n };
+	data[1].iov_len = pipe_span(&f->tx, geom, o->pos + n, o->len - n, &at);
+	data[1].iov_base = at;
+	if (n + data[1].iov_len != o->len)	/* a pipe of fewer bytes: the program scribbled */
+		return false;
+	xio_kick(&t->xio);
+	n = frame_build_gso(&f->head, o, head) - o->len;
+	if (!gso_send(&t->gso, head, n, data, 2, mss, o->flags & WIRE_CWR, t->now_ns))
+		return false;
+	count_sent(t, o, (o->len + mss - 1) / mss);
+	return true;
+}
+
+/* The same as single frames: FIN and PSH belong to the last, CWR to the first. */
+static void emit_split(struct fast *t, struct flow *f, const struct tcp_out *o, uint32_t mss)
+{
+	struct tcp_out part = *o;
+
+	for (uint32_t done = 0; done < o->len; done += part.len) {
+		uint8_t *frame = xio_tx_frame(&t->xio);
+
+		if (!frame)	/* cannot be: room was looked for; TCP repeats what is missing */
+			return;
+		part.seq = o->seq + done;
+		part.pos = o->pos + done;
+		part.len = o->len - done < mss ? o->len - done : mss;
+		part.flags = o->flags;
+		if (done)
+			part.flags &= (uint8_t)~WIRE_CWR;
+		if (done + part.len < o->len)
+			part.flags &= (uint8_t)~(WIRE_FIN | WIRE_PSH);
+		emit(t, f, &part, frame);
+	}
+}
+
+static void emit_any(struct fast *t, struct flow *f, const struct tcp_out *o, uint8_t *frame)
+{
+	uint32_t mss = f->tcp.mss_now;
+
+	if (o->len <= mss)
+		emit(t, f, o, frame);
+	else if (o->len < GSO_SEGS * mss || !emit_gso(t, f, o, mss))
+		emit_split(t, f, o, mss);
+}
+
+/* How many segments TCP may put into one: as many single frames must have room as well. */
+static uint32_t segs_at_once(const struct fast *t, const struct flow *f)
+{
+	uint32_t segs = GSO_BYTES / f->tcp.mss_now;
+
+	if (!gso_usable(&t->gso, t->now_ns) || segs < GSO_SEGS || xio_tx_room(&t->xio) < segs + 1)
+		return 1;
+	return segs;
 }
 
 static uint8_t *tx_frame(struct fast *t)
@@ -68,14 +146,14 @@ static bool send_some(struct fast *t, struct flow *f)
 {
 	struct tcp_out o;
 
-	for (uint32_t i = 0; i < TURN_SEGMENTS; i++) {
+	for (uint32_t i = 0; i < TURN_SENDS; i++) {
 		uint8_t *frame = tx_frame(t);
 
 		if (!frame)
 			return false;
-		if (!tcp_tx(&f->tcp, t->now_ns, 1, &o))
+		if (!tcp_tx(&f->tcp, t->now_ns, segs_at_once(t, f), &o))
 			return true;
-		emit(t, f, &o, frame);
+		emit_any(t, f, &o, frame);
 	}
 	return false;
 }

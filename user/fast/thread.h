@@ -22,6 +22,7 @@
 #include "appq.h"
 #include "fast.h"
 #include "flow.h"
+#include "gso.h"
 #include "idle.h"
 #include "spsc.h"
 #include "stats.h"
@@ -95,6 +96,7 @@ struct fast {
 	struct flow_table flows;
 	struct idle idle;
 	struct xio xio;
+	struct gso gso;
 	struct stats stats;
 };
 
