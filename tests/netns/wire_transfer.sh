@@ -25,7 +25,7 @@ over() {
 		# shellcheck disable=SC2086
 		lay $road --seed 7 "${@:2}"
 		carry $way "$file"
-		cut
+		lift
 		wire_was_sound
 		[ "$1" = nothing ] || at_least 1 "$(wire_did $([ $way = up ] && echo w0 || echo w1) "$1")" "$1"
 	done

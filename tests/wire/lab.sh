@@ -34,21 +34,21 @@ wired() {
 
 # lay OPTIONS... - lay a wire, or a worse one in place of the one there is
 lay() {
-	cut
+	lift
 	wire_said=$TMPDIR/wire
 	nsenter --net=/run/netns/wire -- wire --json "$@" w0 w1 </dev/null >"$wire_said" &
 	wire_pid=$!
 	wait_for grep -q joined "$wire_said"
 }
 
-# cut - take the wire away; what it did can be asked afterwards
-cut() {
+# lift - take the wire away; what it did can be asked afterwards
+lift() {
 	[ -n "${wire_pid:-}" ] || return 0
 	stop "$wire_pid"
 	wire_pid=
 }
 
-# wire_did w0|w1 FIGURE - of the frames that came in there, after cut
+# wire_did w0|w1 FIGURE - of the frames that came in there, after lift
 wire_did() { jq -r --arg w "$1>" --arg f "$2" 'select(.way | startswith($w))[$f]' < <(tail -n 2 "$wire_said"); }
 
 # the wire itself lost nothing that it was not told to lose
