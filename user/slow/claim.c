@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * claim.c - RELAY -> HOLD -> FAST, the only place where a connection becomes ours.
+ *
+ * The order, and what each step rules out
+ *
+ *  1 drain ring and TAP	what was recorded in RELAY goes to Linux and to the wire as ever
+ *  2 tp_flows HOLD		from here on no frame of the peer reaches Linux: XDP sends them to
+ *				the ring, tc ingress what slipped past it to the TAP; all kept
+ *  3 drain the TAP		Linux's ACK of the handshake may stand there: on to the wire
+ *  4 tp_cookies CLAIMED	a release from here on is reported
+ *  5 ask Linux			until its answer is whole and still: see still(). Then the slot
+ *  6 FAST_CMD_INSTALL		then the kept frames of the peer, by INJECT
+ *  7 tp_flows FAST		XDP redirects to the AF_XDP socket
+ *  8 kept frames of Linux	are requests now (from_linux.c)
+ *
+ *  race							why it does no harm
+ *  XDP read RELAY before 2, writes its record after 3		phase decides, not the record: kept
+ *  XDP read HOLD before 7, writes its record after it		phase FAST: injected
+ *  a frame is redirected before the thread has INSTALL		taken before an unknown frame is
+ *								given up (fast.h)
+ *  Linux holds a frame of the peer in its backlog		rcv_nxt is behind what was relayed:
+ *								ask again, then leave it to Linux
+ *  a program without shim writes between 5 and 7		data from Linux in FAST: handed back
+ *  the program closes before 4				the answer shows it: refused
+ *  the program closes after 4				the release is in the ring; FIN is
+ *								kept by 3 or met in FAST
+ *  the daemon is killed in between				HOLD: the peer's frames are dropped
+ *								until `taspilot detach`
+ *
+ * Any failure before 6 restores RELAY, and the kept frames go where they would have gone:
+ * plain Linux.
+ */
+#include "claim.h"
+
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "expire.h"
+#include "flowmap.h"
+#include "from_linux.h"
+#include "slow.h"
+#include "taspilot/pipe.h"
+
+#define ASK_TRIES	8
+#define ASK_PAUSE_NS	20000
+#define TAP_ALL		4096		/* frames that the TAP's queue can hold, about */
+
+/* Whether Linux lets go of the connection as @a says, for ever the same. */
+static enum tp_reason permitted(const struct claim *ask, const struct tp_answer *a)
+{
+	if (!a->found)
+		return TP_WHY_STATE;
+	if (a->cookie != ask->cookie)
+		return TP_WHY_NAT;
+	if (ask->uid && a->uid != ask->uid)
+		return TP_WHY_NOT_YOURS;
+	if (a->odd)
+		return TP_WHY_OPTIONS;
+	if (a->tcp_state != TCP_ESTABLISHED || a->shutdown)
+		return TP_WHY_CLOSED_SIDE;
+	return a->sk_err ? TP_WHY_STATE : TP_WHY_NONE;
+}
+
+/* Nothing in flight, nothing queued, and Linux has taken all that it was given. */
+static bool still(const struct conn *c, const struct tp_answer *a)
+{
+	return !a->busy && !a->ooo && a->snd_una == a->snd_nxt && a->snd_una == a->write_seq &&
+	       a->rcv_nxt == c->track.to_linux;
+}
+
+static enum tp_reason ask(struct slow *s, const struct claim *cl, const struct conn *c,
+			  struct tp_answer *ret_answer)
+{
+	static const struct timespec pause = { .tv_nsec = ASK_PAUSE_NS };
+	enum tp_reason reason;
+
+	for (int i = 0; i < ASK_TRIES; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		if (ask_linux(s->att, &cl->key, ret_answer))
+			return TP_WHY_INTERNAL;
+		reason = permitted(cl, ret_answer);
+		if (reason || still(c, ret_answer))
+			return reason;
+	}
+	return TP_WHY_BUSY;
+}
+
+/* The order of the smallest pipe that holds @bytes. */
+static uint32_t order_for(uint32_t bytes)
+{
+	uint32_t order = TP_ORDER_SMALL;
+
+	while (order < TP_ORDER_BIG && 1U << order < bytes)
+		order++;
+	return order;
+}
+
+static uint32_t max32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
+static void fill_tcp(const struct slow *s, const struct tp_answer *a, struct tcp_begin *b)
+{
+	*b = (struct tcp_begin){
+		.snd_una = a->snd_una,
+		.rcv_nxt = a->rcv_nxt,
+		.rcv_edge = a->rcv_wup + a->rcv_wnd,
+		.snd_wnd = a->snd_wnd,
+		.snd_wscale = a->snd_wscale,
+		.rcv_wscale = a->rcv_wscale,
+		.mss = (uint16_t)a->mss_cache,
+		.sack_ok = a->sack_ok,
+		.ts_ok = a->ts_ok,
+		.ecn_ok = a->ecn_ok,
+		.ts_offset = a->ts_offset,
+		.ts_recent = a->ts_recent,
+		.cwnd = a->snd_cwnd,
+		.ssthresh = a->snd_ssthresh,
+		.srtt_us = a->srtt_us,
+		.rttvar_us = a->rttvar_us,
+		.rto_us = a->rto_us,
+		.rto_min_us = a->rto_min_us,
+		.retries2 = s->retries2,
+		.user_timeout_ms = a->user_timeout_ms,
+		.max_pacing = a->max_pacing_rate,
+		.ack_pending = a->rcv_nxt != a->rcv_wup,
+		.rx_order_max = order_for(max32(a->rcvbuf, s->rmem_max)),
+		.tx_order_max = order_for(max32(a->sndbuf, s->wmem_max)),
+	};
+	memcpy(b->cc, a->cc, sizeof(b->cc));
+}
+
+static enum tp_reason take_slot(struct slow *s, const struct claim *cl, struct conn *c,
+				const struct tp_answer *a, const struct tcp_begin *tcp)
+{
+	struct slot_begin b = {
+		.cookie = cl->cookie,
+		.thread = c->track.queue % fast_threads(s->fast),
+		.linux_rx = a->rcv_nxt - a->copied_seq,
+		.mss = a->mss_cache,
+		.rx_max = 1U << tcp->rx_order_max,
+		.tx_max = 1U << tcp->tx_order_max,
+		.opts = cl->opts | (a->nodelay ? TP_O_NODELAY : 0) | (a->cork ? TP_O_CORK : 0),
+	};
+
+	if (slot_open(cl->region, &b, &c->slot))
+		return TP_WHY_FULL;
+	if (conn_take_flow_id(&s->conns, c)) {
+		slot_close(s, cl->region, c->slot);
+		return TP_WHY_FULL;
+	}
+	c->region = cl->region;
+	c->thread = b.thread;
+	conn_set_cookie(&s->conns, c, cl->cookie);
+	return TP_WHY_NONE;
+}
+
+static void give_slot_back(struct slow *s, struct conn *c)
+{
+	conn_set_cookie(&s->conns, c, 0);
+	conn_drop_flow_id(&s->conns, c);
+	slot_close(s, c->region, c->slot);
+	c->region = NULL;
+}
+
+static void remember(struct conn *c, const struct tp_answer *a)
+{
+	c->linux_una = a->snd_una;
+	c->linux_rcv = a->rcv_nxt;
+	c->linux_wnd = a->snd_wnd;
+	c->wire_first = a->snd_una;
+	c->snd_wscale = a->snd_wscale;
+	c->rcv_wscale = a->rcv_wscale;
+	c->ts_offset = a->ts_offset;
+	c->track.has_ts = a->ts_ok;
+	c->track.ttl = a->ttl;
+	c->probed_ns = 0;
+	c->wants_back = false;
+	c->released = c->fin_asked = false;
+	c->revived = c->leaves = 0;
+}
+
+static int install(struct slow *s, struct conn *c, const struct tp_answer *a,
+		    const struct tcp_begin *tcp)
+{
+	struct fast_install in = {
+		.flow_id = c->flow_id,
+		.key = c->key,
+		.tos = a->tos,
+		.ttl = a->ttl,
+		.region = &c->region->fast,
+		.slot = c->slot,
+		.tcp = *tcp,
+	};
+
+	memcpy(in.eth, c->track.eth, sizeof(in.eth));
+	return slow_tell(s, c->thread, &(struct fast_cmd){ .kind = FAST_CMD_INSTALL,
+							   .flow_id = c->flow_id,
+							   .install = &in });
+}
+
+/* The kept frames, as frames of the phase that @c is in now. */
+static void deliver_kept(struct slow *s, struct conn *c)
+{
+	struct list frames;
+
+	list_init(&frames);
+	list_splice_tail(&frames, &c->held.frames);
+	c->held.count = 0;
+	list_each(l, n, &frames) {
+		struct held_frame *f = container_of(l, struct held_frame, link);
+
+		if (f->from == SEG_FROM_WIRE)
+			from_wire(s, &f->vnet, f->data, f->len, c->track.queue);
+		else
+			from_linux(s, &f->vnet, f->data, f->len);
+		free(f);
+	}
+}
+
+static enum tp_reason switch_over(struct slow *s, const struct claim *cl, struct conn *c)
+{
+	struct tp_answer a;
+	struct tcp_begin tcp;
+	enum tp_reason reason;
+
+	relay_drain(s, TAP_ALL);
+	reason = ask(s, cl, c, &a);
+	if (reason)
+		return reason;
+	fill_tcp(s, &a, &tcp);
+	reason = take_slot(s, cl, c, &a, &tcp);
+	if (reason)
+		return reason;
+	remember(c, &a);
+	if (install(s, c, &a, &tcp)) {
+		give_slot_back(s, c);
+		return TP_WHY_FULL;
+	}
+	return TP_WHY_NONE;
+}
+
+/* May @c be claimed at all? */
+static enum tp_reason claimable(struct slow *s, const struct claim *cl, const struct conn *c)
+{
+	if (slow_is_closing(s))
+		return TP_WHY_CLOSING;
+	if (!c)
+		return TP_WHY_NO_FLOW;
+	if (c->cookie && c->cookie == cl->cookie && c->phase == CONN_LINUX)
+		return TP_WHY_HANDED_BACK;
+	if (c->phase != CONN_RELAY || conn_by_cookie(&s->conns, cl->cookie))
+		return TP_WHY_STATE;
+	return c->track.odd ? TP_WHY_OPTIONS : TP_WHY_NONE;
+}
+
+/* Linux keeps it: as if nothing had been. */
+static void restore(struct slow *s, const struct claim *cl, struct conn *c)
+{
+	cookie_forget(s, cl->cookie, TP_COOKIE_CLAIMED | TP_COOKIE_CONNECT);
+	if (flowmap_set(s, c, CONN_RELAY)) {
+		flowmap_forget(s, c);
+		conn_set_phase(&s->conns, c, CONN_RELAY, s->now_ns);
+	}
+}
+
+/* The entry exists, so that an update fails only for want of memory. It stays HOLD then: what
+ * the ring brings is injected, slowly.
+ */
+static void enter_fast(struct slow *s, struct conn *c)
+{
+	if (flowmap_set(s, c, CONN_FAST))
+		conn_set_phase(&s->conns, c, CONN_FAST, s->now_ns);
+	expire_fast(s, c);
+}
+
+static enum tp_reason try_claim(struct slow *s, const struct claim *cl, struct conn **ret_conn)
+{
+	enum tp_reason reason;
+	struct conn *c;
+
+	upcall_drain(s, UPCALL_ALL);
+	relay_drain(s, TAP_ALL);
+	c = conn_find(&s->conns, &cl->key);
+	reason = claimable(s, cl, c);
+	if (reason)
+		return reason;
+	if (flowmap_set(s, c, CONN_CLAIM))
+		return TP_WHY_INTERNAL;
+
+	reason = cookie_set(s, cl->cookie, TP_COOKIE_CLAIMED) ? TP_WHY_FULL : TP_WHY_NONE;
+	if (!reason)
+		reason = switch_over(s, cl, c);
+	c->reason = reason;
+	if (reason)
+		restore(s, cl, c);
+	else
+		enter_fast(s, c);
+	*ret_conn = c;
+	deliver_kept(s, c);	/* may free a refused one */
+	return reason;
+}
+
+enum tp_reason claim(struct slow *s, const struct claim *cl, struct conn **ret_conn)
+{
+	enum tp_reason reason = try_claim(s, cl, ret_conn);
+
+	if (reason)
+		why_note(&s->why, &cl->key, cl->cookie, reason);
+	return reason;
+}
+
+void claim_from_linux(struct slow *s, struct conn *c, const struct segment *seg,
+		      const struct virtio_net_hdr *vnet, const uint8_t *frame, uint32_t len)
+{
+	/* Linux's numbers are still the wire's. */
+	if (!seg->len && !(seg->flags & (WIRE_FIN | WIRE_RST | WIRE_SYN)))
+		relay_to_wire(s, vnet, frame, len);
+	else
+		held_put(&c->held, SEG_FROM_LINUX, vnet, frame, len);
+}

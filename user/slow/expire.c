@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * expire.c - handshakes that lead nowhere, connections that nobody claims, sockets that have
+ * gone: found by time.
+ *
+ * A wheel of lists, one a tick; a connection stands in at most one. What is due:
+ *
+ *  WATCH	no handshake within 10 s: no longer watched; it stays Linux's
+ *  RELAY	unclaimed for 2 s: the same
+ *  FAST	a keepalive probe waits for the peer. Without a release hook: is there a socket
+ *  BACK, DEAD	has Linux understood by now
+ *  LINUX	is there a socket, or TIME_WAIT, that needs the translation. Asked after 1 s, then
+ *		at up to 4 s, so that 30,000 in TIME_WAIT cost a few thousand questions a second
+ */
+#include "expire.h"
+
+#include <netinet/tcp.h>
+
+#include "handback.h"
+#include "keepalive.h"
+#include "slow.h"
+#include "watch.h"
+
+#define WATCH_MS	10000U
+#define RELAY_MS	2000U
+#define LINUX_MS	1000U
+#define LINUX_MAX_MS	4000U
+#define POLL_MS		1000U
+
+static uint32_t tick_of(uint64_t ns)
+{
+	return (uint32_t)(ns / (EXPIRE_TICK_MS * NS_PER_MS));
+}
+
+void expire_init(struct slow *s)
+{
+	for (uint32_t i = 0; i < EXPIRE_WHEEL; i++)
+		list_init(&s->expire.wheel[i]);
+	s->expire.tick = tick_of(s->now_ns);
+}
+
+static void expire_in(struct slow *s, struct conn *c, uint32_t ms)
+{
+	uint32_t at = s->expire.tick + ms / EXPIRE_TICK_MS;
+
+	list_del(&c->due);
+	list_add_tail(&s->expire.wheel[at % EXPIRE_WHEEL], &c->due);
+}
+
+void expire_watch(struct slow *s, struct conn *c)
+{
+	expire_in(s, c, c->phase == CONN_WATCH ? WATCH_MS : RELAY_MS);
+}
+
+void expire_fast(struct slow *s, struct conn *c)
+{
+	if (s->att->release_hook)
+		list_del(&c->due);
+	else
+		expire_in(s, c, POLL_MS);
+}
+
+void expire_linux(struct slow *s, struct conn *c)
+{
+	uint32_t ms = LINUX_MS << (c->asked < 2 ? c->asked : 2);
+
+	expire_in(s, c, ms < LINUX_MAX_MS ? ms : LINUX_MAX_MS);
+}
+
+void expire_soon(struct slow *s, struct conn *c)
+{
+	expire_in(s, c, EXPIRE_TICK_MS);
+}
+
+static void look_at_linux(struct slow *s, struct conn *c)
+{
+	bool draining = s->life == SLOW_DRAINING;
+	struct tp_answer a;
+
+	c->asked++;
+	if (!ask_linux(s->att, &c->key, &a) && !a.found &&
+	    (draining || a.tcp_state != TCP_TIME_WAIT)) {
+		if (!s->att->release_hook)
+			c->released = true;
+		handback_gone(s, c);
+		return;
+	}
+	expire_linux(s, c);
+}
+
+static void look_at_fast(struct slow *s, struct conn *c)
+{
+	struct tp_answer a;
+
+	keepalive_again(s, c);
+	if (s->att->release_hook)
+		return;
+	if (!ask_linux(s->att, &c->key, &a) && !a.found)
+		handback_released(s, c->cookie);
+	else
+		expire_fast(s, c);
+}
+
+static void look_at(struct slow *s, struct conn *c)
+{
+	switch (c->phase) {
+	case CONN_WATCH:
+	case CONN_RELAY:
+		watch_end(s, c);
+		return;
+	case CONN_FAST:
+		look_at_fast(s, c);
+		return;
+	case CONN_BACK:
+	case CONN_DEAD:
+		handback_again(s, c);
+		return;
+	case CONN_LINUX:
+		look_at_linux(s, c);
+		return;
+	case CONN_CLAIM:
+	case CONN_GONE:
+		return;
+	}
+}
+
+static void run_tick(struct slow *s)
+{
+	struct list due;
+
+	/* Some are put back into this very list, a whole turn of the wheel ahead. */
+	list_init(&due);
+	list_splice_tail(&due, &s->expire.wheel[s->expire.tick % EXPIRE_WHEEL]);
+	s->expire.tick++;
+	while (!list_empty(&due)) {
+		struct conn *c = container_of(due.next, struct conn, due);
+
+		list_del(&c->due);
+		look_at(s, c);
+	}
+}
+
+void expire_run(struct slow *s)
+{
+	uint32_t now = tick_of(s->now_ns);
+
+	if (now - s->expire.tick > EXPIRE_WHEEL)
+		s->expire.tick = now - EXPIRE_WHEEL;	/* we were stopped: once round is enough */
+	while (s->expire.tick != now)
+		run_tick(s);
+}

@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * handback.c - FAST -> HOLD -> LINUX: how a flow that was ours becomes Linux's again, and how
+ * it dies.
+ *
+ * All orderly endings go through one door. The fast thread leaves a flow by itself when the
+ * peer's FIN has arrived or ours is acknowledged, or when told to (LEAVE), and all that it
+ * sent is acknowledged: QUIET. It neither sends nor receives then. The order from there:
+ *
+ *  1 slot LEAVING, fence, tx_head	bytes that the program wrote before it could know: LEAVE once
+ *				more sends them, and QUIET comes again
+ *  2 tp_flows HOLD		frames of the peer: the ring, kept; of Linux: the TAP
+ *  3 tx_delta, rx_delta	wire minus Linux. Linux stood still, so both are known; taken
+ *				without either FIN, since a FIN moves both sides alike
+ *  4 made segments		tell Linux of the ACK of its FIN, the peer's window, the peer's
+ *				FIN (made.c), until ask_linux() says that it has taken them: what
+ *				it answers would, translated, be news to nobody, and a RST could
+ *				come back for it. So it is swallowed
+ *  5 tp_flows LINUX		tc translates from here on. Both deltas zero: no entry
+ *  6 kept frames		translated here, in the order in which they came
+ *  7 slot LINUX, NOTIFY, FREE	the program reads on from the pipe, then from the real fd
+ *
+ *  race							why it does no harm
+ *  Linux's FIN comes after QUIET was sent			the thread ignores FAST_CMD_FIN; the
+ *								frame is kept since we saw it: 6
+ *  Linux's FIN was done by the thread (fin_sent)		the kept frame is dropped in 6
+ *  the program writes after QUIET				1; the fence is shm_abi.h's
+ *  told to leave while QUIET is under way		void by its number (fast.h): comes again
+ *  a frame reaches the quiet flow before 2			FAST_EV_STRAY: kept, or translated
+ *								if it comes after 5
+ *  a frame was recorded in FAST or HOLD, read after 5	phase LINUX: translated (upcall.c)
+ *  the socket is locked by the program during 4		its backlog has our segment: asked
+ *								again on a timer
+ *  Linux's socket has gone already			nobody is told; what the peer sends
+ *								meets Linux without a socket: RST
+ *
+ * Death. RST of the peer, retries used up, or a reset for data that nobody reads: DEAD. Linux
+ * gets a made RST at its exact numbers; the entry stays in HOLD until the socket is gone (I8).
+ * RST of Linux: the thread resets the peer, and the entry goes at once.
+ *
+ * A slot lives until its socket is released *and* the thread has forgotten the flow; a
+ * connection as long as its entry or its slot.
+ */
+#include "handback.h"
+
+#include <netinet/tcp.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "expire.h"
+#include "flowmap.h"
+#include "keepalive.h"
+#include "made.h"
+#include "slow.h"
+#include "taspilot/seq.h"
+#include "taspilot/wire.h"
+#include "upcall.h"
+
+#define REVIVE_MAX	16		/* a program that never stops writing is cut off */
+#define TAP_ALL		4096
+#define TELL_TRIES	40		/* times expire.c comes back: 2 s */
+
+/* Free what nobody needs any more; maybe @c itself. */
+static void settle(struct slow *s, struct conn *c)
+{
+	if (c->region && c->released && !c->has_flow) {
+		slot_close(s, c->region, c->slot);
+		c->region = NULL;
+		conn_set_cookie(&s->conns, c, 0);
+	}
+	if (c->phase == CONN_GONE && !c->region && !c->has_flow)
+		conn_free(&s->conns, c);
+}
+
+void handback_gone(struct slow *s, struct conn *c)
+{
+	flowmap_forget(s, c);
+	conn_unlink_key(&s->conns, c);
+	list_del(&c->due);
+	held_drop_all(&c->held);
+	conn_set_phase(&s->conns, c, CONN_GONE, s->now_ns);
+	settle(s, c);
+}
+
+static void slot_state(struct conn *c, enum tp_slot_state state)
+{
+	if (c->region)
+		slot_set_state(c->region, c->slot, state);
+}
+
+/* Last words to the thread about this flow. */
+static void let_go(struct slow *s, struct conn *c, enum tp_slot_state state)
+{
+	if (!c->has_flow)
+		return;
+	slot_state(c, state);
+	slow_tell_flow(s, c, FAST_CMD_NOTIFY);
+	slow_tell_flow(s, c, FAST_CMD_FREE);
+}
+
+static void leave(struct slow *s, struct conn *c)
+{
+	slot_state(c, TP_SLOT_LEAVING);
+	atomic_thread_fence(memory_order_seq_cst);
+	slow_tell(s, c->thread, &(struct fast_cmd){ .kind = FAST_CMD_LEAVE,
+						    .flow_id = c->flow_id,
+						    .value = ++c->leaves });
+}
+
+void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason)
+{
+	if (c->phase != CONN_FAST || c->wants_back)
+		return;
+	c->wants_back = true;
+	c->reason = reason;
+	leave(s, c);
+}
+
+void handback_fin(struct slow *s, struct conn *c)
+{
+	if (c->fin_asked)
+		return;
+	c->fin_asked = true;
+	slow_tell_flow(s, c, FAST_CMD_FIN);
+}
+
+/* --- telling Linux ---------------------------------------------------------------------- */
+
+static void made_begin(const struct conn *c, struct made_flow *f)
+{
+	*f = (struct made_flow){
+		.key = c->key,
+		.ttl = c->track.ttl,
+		.has_ts = c->track.has_ts,
+		.tsval = c->last.ts_recent,
+		.tsecr = c->track.linux_tsval,
+	};
+	memcpy(f->eth, c->track.eth, sizeof(f->eth));
+}
+
+static void send_made(struct slow *s, const struct conn *c, enum made_to to,
+		      const struct made_seg *seg)
+{
+	uint8_t frame[MADE_FRAME_MAX];
+	struct made_flow f;
+	uint32_t len;
+
+	made_begin(c, &f);
+	if (to == MADE_TO_WIRE) {
+		f.tsval = (uint32_t)(s->now_ns / NS_PER_MS) + c->ts_offset;
+		f.tsecr = c->last.ts_recent;
+	}
+	len = (uint32_t)made_build(&f, to, seg, frame);
+	if (to == MADE_TO_LINUX)
+		relay_to_linux(s, NULL, frame, len);
+	else
+		relay_to_wire(s, NULL, frame, len);
+}
+
+static void tell_linux(struct slow *s, struct conn *c)
+{
+	struct made_news n = {
+		.seq = c->linux_rcv,
+		.ack = c->linux_una,
+		.fin_acked = c->last.fin_acked,
+		.peer_fin = c->last.peer_fin,
+		.may_send = !c->fin_asked,
+		.linux_wnd = c->linux_wnd,
+		.wire_wnd = c->last.snd_wnd,
+		.snd_wscale = c->snd_wscale,
+	};
+	struct made_seg seg[MADE_TELL_MAX];
+	size_t count = made_tell(&n, seg);
+
+	for (size_t i = 0; i < count; i++)
+		send_made(s, c, MADE_TO_LINUX, &seg[i]);
+}
+
+/* Not found: no socket any more, or TIME_WAIT, which has taken both FINs. */
+static bool understood(const struct conn *c, const struct tp_answer *a)
+{
+	return !a->found || (a->rcv_nxt == c->linux_rcv + c->last.peer_fin &&
+			     seq_after_eq(a->snd_una, c->linux_una + c->last.fin_acked));
+}
+
+/* --- the way back ----------------------------------------------------------------------- */
+
+/* Our side's numbers are data only: a FIN moves wire and Linux alike. */
+static void set_deltas(struct conn *c)
+{
+	c->tx_delta = c->last.snd_nxt - c->last.fin_sent - c->linux_una;
+	c->rx_delta = c->last.rcv_nxt - c->last.peer_fin - c->linux_rcv;
+}
+
+/* The peer knows our window from the thread; from now on it is Linux's. */
+static void tell_window(struct slow *s, struct conn *c, const struct tp_answer *a)
+{
+	uint32_t room = a->rcv_wup + a->rcv_wnd - a->rcv_nxt;
+	uint32_t window = room >> c->rcv_wscale;
+	struct made_seg seg = {
+		.seq = a->snd_nxt + c->tx_delta,
+		.ack = a->rcv_nxt + c->rx_delta,
+		.window = (uint16_t)(window < 0xffff ? window : 0xffff),
+		.flags = WIRE_ACK,
+	};
+
+	if (!c->last.peer_fin && a->found)
+		send_made(s, c, MADE_TO_WIRE, &seg);
+}
+
+static void deliver(struct slow *s, struct conn *c, struct held_frame *f)
+{
+	bool partial = f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
+
+	if (f->from == SEG_FROM_WIRE) {
+		segment_renumber(f->data, f->len, -c->rx_delta, -c->tx_delta, partial);
+		relay_to_linux(s, &f->vnet, f->data, f->len);
+	} else {
+		segment_renumber(f->data, f->len, c->tx_delta, c->rx_delta, partial);
+		relay_to_wire(s, &f->vnet, f->data, f->len);
+	}
+}
+
+/* A kept FIN of Linux, which the thread has sent in its place. */
+static bool is_done(const struct conn *c, const struct held_frame *f)
+{
+	struct segment seg;
+
+	return f->from == SEG_FROM_LINUX && c->last.fin_sent &&
+	       segment_read(f->data, f->len, SEG_FROM_LINUX, &seg) &&
+	       made_request(&seg, c->linux_una) == MADE_REQ_FIN;
+}
+
+static void deliver_kept(struct slow *s, struct conn *c)
+{
+	struct held_frame *f;
+
+	while ((f = held_take(&c->held))) {
+		if (!is_done(c, f))
+			deliver(s, c, f);
+		free(f);
+	}
+}
+
+/* Linux has understood: steps 5 to 7. */
+static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
+{
+	bool over = !a->found && a->tcp_state != TCP_TIME_WAIT;
+
+	if (a->found)
+		c->track.to_linux = a->rcv_nxt;
+	if (flowmap_set(s, c, CONN_LINUX)) {
+		expire_soon(s, c);	/* no memory: try again */
+		return;
+	}
+	deliver_kept(s, c);
+	tell_window(s, c, a);
+	let_go(s, c, TP_SLOT_LINUX);
+	if (over || (!c->tx_delta && !c->rx_delta))
+		handback_gone(s, c);
+	else if (c->released && c->region && slot_has_unread(c->region, c->slot))
+		handback_kill(s, c);
+	else
+		expire_linux(s, c);
+}
+
+static void try_finish(struct slow *s, struct conn *c)
+{
+	struct tp_answer a = { 0 };
+
+	relay_drain(s, TAP_ALL);	/* what Linux says to it */
+	if (ask_linux(s->att, &c->key, &a) || understood(c, &a) || c->asked >= TELL_TRIES)
+		finish(s, c, &a);
+	else
+		expire_soon(s, c);
+}
+
+static void go_back(struct slow *s, struct conn *c)
+{
+	if (flowmap_set(s, c, CONN_BACK)) {
+		handback_kill(s, c);
+		return;
+	}
+	set_deltas(c);
+	tell_linux(s, c);
+	try_finish(s, c);
+}
+
+/* Position in the tx pipe behind all that is sent and acknowledged, its low half. */
+static uint32_t sent_position(const struct conn *c)
+{
+	return c->last.snd_una - c->last.fin_acked - c->wire_first;
+}
+
+static void on_quiet(struct slow *s, struct conn *c, const struct tcp_state *st, uint32_t leave_no)
+{
+	if (c->phase != CONN_FAST || leave_no != c->leaves)
+		return;			/* it lives on since: quiet will come again */
+	c->last = *st;
+	slot_state(c, TP_SLOT_LEAVING);
+	atomic_thread_fence(memory_order_seq_cst);	/* partner: shm_abi.h, who writes */
+	if (!st->fin_acked && (uint32_t)slot_written(c->region, c->slot) != sent_position(c) &&
+	    c->revived++ < REVIVE_MAX) {
+		leave(s, c);
+		if (c->fin_asked)
+			slow_tell_flow(s, c, FAST_CMD_FIN);
+		if (c->released)
+			slow_tell_flow(s, c, FAST_CMD_RELEASE);
+		return;
+	}
+	go_back(s, c);
+}
+
+/* --- death ------------------------------------------------------------------------------ */
+
+static void rst_to_linux(struct slow *s, struct conn *c, uint32_t seq, uint32_t ack)
+{
+	send_made(s, c, MADE_TO_LINUX,
+		  &(struct made_seg){ .seq = seq, .ack = ack, .flags = WIRE_RST | WIRE_ACK });
+}
+
+static void on_dead(struct slow *s, struct conn *c, const struct tcp_state *st)
+{
+	if (c->phase != CONN_FAST)
+		return;
+	c->last = *st;
+	if (flowmap_set(s, c, CONN_DEAD))
+		conn_set_phase(&s->conns, c, CONN_DEAD, s->now_ns);
+	held_drop_all(&c->held);
+	let_go(s, c, TP_SLOT_DEAD);
+	handback_again(s, c);
+}
+
+void handback_linux_reset(struct slow *s, struct conn *c)
+{
+	slow_tell_flow(s, c, FAST_CMD_RST);
+	let_go(s, c, TP_SLOT_DEAD);
+	handback_gone(s, c);
+}
+
+/* Linux's own numbers, so exact ones; the wire's follow by the deltas, zero if never ours. */
+static void kill_linux(struct slow *s, struct conn *c)
+{
+	struct tp_answer a;
+
+	if (ask_linux(s->att, &c->key, &a) || !a.found)
+		return;
+	send_made(s, c, MADE_TO_WIRE,
+		  &(struct made_seg){ .seq = a.snd_nxt + c->tx_delta,
+				      .ack = a.rcv_nxt + c->rx_delta,
+				      .flags = WIRE_RST | WIRE_ACK });
+}
+
+void handback_kill(struct slow *s, struct conn *c)
+{
+	if (c->phase == CONN_FAST || c->phase == CONN_BACK) {
+		if (c->phase == CONN_FAST)
+			slow_tell_flow(s, c, FAST_CMD_RST);
+		let_go(s, c, TP_SLOT_DEAD);
+	}
+	if (c->phase != CONN_FAST)
+		kill_linux(s, c);
+	if (flowmap_set(s, c, CONN_DEAD))
+		conn_set_phase(&s->conns, c, CONN_DEAD, s->now_ns);
+	held_drop_all(&c->held);
+	handback_again(s, c);
+}
+
+/* Phase DEAD: until its socket is gone, or does not listen. */
+static void kill_again(struct slow *s, struct conn *c)
+{
+	struct tp_answer a;
+
+	if (ask_linux(s->att, &c->key, &a) || !a.found || c->asked >= TELL_TRIES) {
+		handback_gone(s, c);
+		return;
+	}
+	rst_to_linux(s, c, a.rcv_nxt, a.snd_nxt);
+	expire_soon(s, c);
+}
+
+void handback_again(struct slow *s, struct conn *c)
+{
+	c->asked++;
+	if (c->phase == CONN_DEAD) {
+		kill_again(s, c);
+		return;
+	}
+	tell_linux(s, c);
+	try_finish(s, c);
+}
+
+/* --- who tells us ----------------------------------------------------------------------- */
+
+void handback_released(struct slow *s, uint64_t cookie)
+{
+	struct conn *c = conn_by_cookie(&s->conns, cookie);
+
+	cookie_forget(s, cookie, ~0U);
+	if (!c || c->released)
+		return;
+	c->released = true;
+	if (c->phase == CONN_LINUX && c->region && slot_has_unread(c->region, c->slot)) {
+		handback_kill(s, c);	/* bytes for nobody: as Linux does it */
+		return;
+	}
+	if (c->phase == CONN_FAST)
+		slow_tell_flow(s, c, FAST_CMD_RELEASE);
+	else if (c->phase == CONN_LINUX)
+		expire_soon(s, c);
+	settle(s, c);
+}
+
+static void on_freed(struct slow *s, struct conn *c)
+{
+	conn_drop_flow_id(&s->conns, c);
+	settle(s, c);
+}
+
+static void on_stray(struct slow *s, const struct fast_event *ev)
+{
+	static uint8_t frame[sizeof(ev->frame.data)];
+
+	memcpy(frame, ev->frame.data, ev->frame.len);
+	from_wire(s, NULL, frame, ev->frame.len, ev->thread);
+}
+
+static void on_flow_event(struct slow *s, struct conn *c, const struct fast_event *ev)
+{
+	switch (ev->kind) {
+	case FAST_EV_PEER_FIN:
+	case FAST_EV_FIN_ACKED:
+		return;			/* QUIET follows, with both */
+	case FAST_EV_QUIET:
+		on_quiet(s, c, &ev->state, ev->value);
+		return;
+	case FAST_EV_DEAD:
+		on_dead(s, c, &ev->state);
+		return;
+	case FAST_EV_FREED:
+		on_freed(s, c);
+		return;
+	case FAST_EV_STATE:
+		if (c->phase == CONN_FAST)
+			c->last = ev->state;
+		keepalive_state(s, c);
+		ctl_state(s, c);
+		return;
+	case FAST_EV_ODD:
+		handback_begin(s, c, TP_WHY_HANDED_BACK);
+		return;
+	case FAST_EV_STRAY:
+	case FAST_EV_REGION_GONE:
+		return;
+	}
+}
+
+void handback_event(struct slow *s, const struct fast_event *ev)
+{
+	struct conn *c;
+
+	if (ev->kind == FAST_EV_STRAY) {
+		on_stray(s, ev);
+		return;
+	}
+	if (ev->kind == FAST_EV_REGION_GONE) {
+		region_gone(s, ev->region);
+		return;
+	}
+	c = conn_by_flow(&s->conns, ev->flow_id);
+	if (c)
+		on_flow_event(s, c, ev);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * handback.h - FAST -> LINUX, and every other end of a flow that was ours. See handback.c.
+ */
+#ifndef TASPILOT_SLOW_HANDBACK_H
+#define TASPILOT_SLOW_HANDBACK_H
+
+#include <stdint.h>
+
+#include "../fast/fast.h"
+#include "conn.h"
+
+struct slow;
+
+/* Asked for: the flow is to go back when it is quiet. */
+void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason);
+/* Linux sent FIN, RST (phase FAST). */
+void handback_fin(struct slow *s, struct conn *c);
+void handback_linux_reset(struct slow *s, struct conn *c);
+/* The last reference to a claimed socket went. */
+void handback_released(struct slow *s, uint64_t cookie);
+/* Events of the fast thread. */
+void handback_event(struct slow *s, const struct fast_event *ev);
+/* Phase BACK, DEAD: time to look again whether Linux has understood. */
+void handback_again(struct slow *s, struct conn *c);
+/* Reset both ends, whatever state it is in. */
+void handback_kill(struct slow *s, struct conn *c);
+/* It has no entry any more: found by its slot's owner only, or freed. */
+void handback_gone(struct slow *s, struct conn *c);
+
+#endif

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * report.c - see report.h.
+ */
+#include "report.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "slow.h"
+
+/* Sums over all CPUs. */
+static void read_verdicts(struct slow *s, uint64_t ret_count[TP_VERDICT_COUNT])
+{
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *per_cpu = cpus > 0 ? calloc((size_t)cpus, sizeof(*per_cpu)) : NULL;
+
+	for (uint32_t v = 0; v < TP_VERDICT_COUNT; v++) {
+		ret_count[v] = 0;
+		if (!per_cpu || bpf_map_lookup_elem(s->att->count_fd, &v, per_cpu))
+			continue;
+		for (int i = 0; i < cpus; i++)
+			ret_count[v] += per_cpu[i];
+	}
+	free(per_cpu);
+}
+
+static void report_verdicts(const uint64_t count[TP_VERDICT_COUNT], struct text *t)
+{
+#define X(id, name) name,
+	static const char *const names[] = { TP_VERDICTS(X) };
+#undef X
+
+	json_open(t, "verdicts", '{');
+	for (uint32_t v = 0; v < TP_VERDICT_COUNT; v++)
+		json_num(t, names[v], count[v]);
+	json_close(t, '}');
+}
+
+static void report_fast(const struct fast_stats *f, struct text *t)
+{
+	json_open(t, "fast", '{');
+	json_num(t, "bad_checksum", f->rx_bad_csum);
+	json_num(t, "bad", f->rx_bad);
+	json_num(t, "stray", f->rx_stray);
+	json_num(t, "tx_full", f->tx_full);
+	json_num(t, "handed_over", f->handed_over);
+	json_num(t, "wakes", f->wakes);
+	json_num(t, "kicks", f->kicks);
+	json_num(t, "sleeps", f->sleeps);
+	json_close(t, '}');
+}
+
+static const char *life_name(enum slow_life life)
+{
+	static const char *const name[] = {
+		[SLOW_RUNNING] = "attached", [SLOW_LEAVING] = "detaching",
+		[SLOW_DRAINING] = "draining", [SLOW_OVER] = "detached",
+	};
+
+	return name[life];
+}
+
+void report_status(struct slow *s, struct text *t)
+{
+	uint64_t count[TP_VERDICT_COUNT];
+	struct fast_stats f;
+
+	read_verdicts(s, count);
+	fast_get_stats(s->fast, &f);
+	json_open(t, NULL, '{');
+	json_str(t, "ifname", s->att->nic.ifname);
+	json_str(t, "state", life_name(s->life));
+	json_str(t, "tap", s->att->tap);
+	json_str(t, "mode", s->att->native ? "native" : "skb");
+	json_bool(t, "zerocopy", fast_zerocopy(s->fast));
+	json_num(t, "queues", fast_threads(s->fast));
+	json_num(t, "uptime_s", (s->now_ns - s->started_ns) / NS_PER_S);
+	json_num(t, "flows", s->conns.in[CONN_FAST] + s->conns.in[CONN_BACK]);
+	json_num(t, "connections", s->conns.count);
+	json_num(t, "segments_fast_rx", f.rx_segments);
+	json_num(t, "segments_fast_tx", f.tx_segments);
+	json_num(t, "frames_slow_rx", s->upcall.frames);
+	json_num(t, "frames_slow_tx", s->relay.to_wire);
+	json_num(t, "drops", count[TP_V_XDP_RING_FULL_DROP] + s->relay.drops);
+	json_num(t, "setups", s->setups);
+	json_num(t, "ring_full", count[TP_V_XDP_RING_FULL_DROP] + count[TP_V_XDP_RING_FULL_PASS]);
+	json_num(t, "stale", s->upcall.stale);
+	report_fast(&f, t);
+	report_verdicts(count, t);
+	json_close(t, '}');
+}
+
+static void json_end(struct text *t, const char *key, const __be32 ip[4], __be16 port)
+{
+	char addr[INET_ADDRSTRLEN], text[INET_ADDRSTRLEN + 8];
+
+	inet_ntop(AF_INET, &ip[3], addr, sizeof(addr));
+	snprintf(text, sizeof(text), "%s:%u", addr, ntohs(port));
+	json_str(t, key, text);
+}
+
+void report_flow(const struct conn *c, struct text *t)
+{
+	const struct tcp_state *st = &c->last;
+
+	json_open(t, NULL, '{');
+	json_end(t, "local", c->key.local_ip, c->key.local_port);
+	json_end(t, "remote", c->key.peer_ip, c->key.peer_port);
+	json_str(t, "state", conn_phase_name(c->phase));
+	json_str(t, "cc", st->cc);
+	json_num(t, "mss", st->mss);
+	json_num(t, "cwnd", st->cwnd);
+	json_num(t, "ssthresh", st->ssthresh);
+	json_num(t, "srtt_us", st->srtt_us);
+	json_num(t, "rto_us", st->rto_us);
+	json_num(t, "rx_bytes", st->rx_bytes);
+	json_num(t, "tx_bytes", st->tx_bytes);
+	json_num(t, "retransmits", st->retransmits);
+	json_num(t, "ooo", st->ooo);
+	json_close(t, '}');
+}
+
+void report_flows_begin(struct text *t)
+{
+	json_open(t, NULL, '[');
+}
+
+void report_flows_end(struct slow *s, struct text *t)
+{
+	struct conn *c;
+
+	conn_each(&s->conns, c)
+		if (c->phase == CONN_BACK)
+			report_flow(c, t);
+	json_close(t, ']');
+}
