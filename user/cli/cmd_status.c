@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * cmd_status.c - `taspilot status`: what is attached, and is it well.
+ */
+#include "cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../common/text.h"
+#include "client.h"
+#include "render.h"
+
+static const char *str(const char *object, const char *key, char buf[64])
+{
+	return json_get(object, key, buf, 64) ? buf : "?";
+}
+
+static void warn_about(const char *o)
+{
+	static const struct {
+		const char *key, *text;
+	} bad[] = {
+		{ "ring_full", "frames found the slow path's ring full" },
+		{ "stale", "frames were too old: the daemon was stopped for a while" },
+		{ "drops", "frames were dropped" },
+		{ "bad_checksum", "frames had a bad checksum" },
+	};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (render_num(o, bad[i].key))
+			printf("       warning: %llu %s\n",
+			       (unsigned long long)render_num(o, bad[i].key), bad[i].text);
+}
+
+static void show(const char *o, void *arg)
+{
+	char name[64], state[64], mode[64], tap[64], zc[64], up[32], fast[32], slow[32], n[32];
+	uint64_t rx = render_num(o, "segments_fast_rx"), tx = render_num(o, "segments_fast_tx");
+	uint64_t through = render_num(o, "frames_slow_rx") + render_num(o, "frames_slow_tx");
+	uint64_t all = rx + tx + through, queues = render_num(o, "queues");
+
+	*(bool *)arg = true;
+	printf("%-6s %s, %s%s, %llu queue%s, door %s, up %s\n", str(o, "ifname", name),
+	       str(o, "state", state), str(o, "mode", mode),
+	       strcmp(str(o, "zerocopy", zc), "true") ? "" : ", zero-copy",
+	       (unsigned long long)queues, queues == 1 ? "" : "s", str(o, "tap", tap),
+	       render_time(render_num(o, "uptime_s"), up));
+	printf("       %s flows, %s connections set up, %s segments fast (%.1f%%), %s frames slow\n",
+	       render_count(render_num(o, "flows"), n), render_count(render_num(o, "setups"), slow),
+	       render_count(rx + tx, fast), all ? 100.0 * (double)(rx + tx) / (double)all : 0.0,
+	       render_count(through, up));
+	warn_about(o);
+}
+
+int cmd_status(int argc, char **argv)
+{
+	struct tp_ctl q = { .h.type = TP_CTL_STATUS };
+	struct render_args a;
+	bool any = false;
+	int status = render_args(argc, argv, true, &a);
+
+	if (status >= 0)
+		return status;
+	if (a.json)
+		return render_json(&a, &q);
+	status = render_each(&a, &q, show, &any);
+	if (!any && !status)
+		puts("nothing is attached");
+	return status;
+}
