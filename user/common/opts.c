@@ -84,10 +84,8 @@ static bool read_whole_number(const char *text, long min, long max, long *ret_va
 /* "2-5,8": thread i gets the i-th of them. */
 static bool read_cpus(const char *text, int cpu[TP_MAX_THREADS])
 {
+	long from, to, last = sysconf(_SC_NPROCESSORS_CONF) - 1;
 	uint32_t n = 0;
-	long from, to;
-
-	long last = sysconf(_SC_NPROCESSORS_CONF) - 1;
 
 	for (;;) {
 		if (!read_number(&text, last, &from))
