@@ -65,11 +65,15 @@ static bool sock_path(char *buf, size_t size, const char *dir, const char *ifnam
 	return true;
 }
 
-static const char *run_dir(void)
+/* Read at the start: programs like nginx throw their environment away. */
+static char run_dir[108] = TP_RUN_DIR_DEFAULT;
+
+void ctl_start(void)
 {
 	const char *dir = secure_getenv(TP_RUN_DIR_ENV);
 
-	return dir && *dir ? dir : TP_RUN_DIR_DEFAULT;
+	if (dir && *dir && strlen(dir) < sizeof(run_dir))
+		strcpy(run_dir, dir);
 }
 
 /* ---- one request ---------------------------------------------------------------------- */
@@ -235,7 +239,7 @@ static int dial(const char *ifname)
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd;
 
-	if (!sock_path(sa.sun_path, sizeof(sa.sun_path), run_dir(), ifname))
+	if (!sock_path(sa.sun_path, sizeof(sa.sun_path), run_dir, ifname))
 		return -ENAMETOOLONG;
 	fd = libc()->socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
@@ -292,7 +296,7 @@ struct dirent_raw {
 static void look_for_daemons(void)
 {
 	_Alignas(struct dirent_raw) char buf[4096];
-	int dir = open(run_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int dir = open(run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	long n;
 
 	if (dir < 0)

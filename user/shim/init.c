@@ -5,7 +5,7 @@
  * Resolving is idempotent, so threads that race to it do no harm and need no lock. A name that
  * this libc lacks stays NULL; intercept.c then answers ENOSYS as such a libc's kernel would.
  *
- * The constructor does three things: resolve, fork handlers, and a look at the fds that came by
+ * The constructor resolves, notes where daemons are, sets the fork handlers, and has a look at the fds that came by
  * exec: a TCP connection among them may be one that is on the fast path.
  */
 #include <dlfcn.h>
@@ -61,6 +61,7 @@ __attribute__((constructor)) static void shim_start(void)
 
 	libc();
 	shim_pid = getpid();
+	ctl_start();
 	fork_watch();
 	look_at_inherited();
 	errno = saved;

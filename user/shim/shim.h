@@ -159,6 +159,7 @@ struct claim {
 	uint32_t slot, generation;
 };
 
+void ctl_start(void);
 bool ctl_up(void);			/* is there a daemon? connects to all that there are */
 int ctl_listen(enum tp_ctl_type type, const struct tp_listen_key *key, uint64_t cookie);
 int ctl_connect(uint64_t cookie);
