@@ -87,11 +87,11 @@ needs	 = $(patsubst %.c,$(OUT)/%.o,$(shell sed -n 's,^.*needs: *\(.*[^ ]\) *\*/.
 .SECONDEXPANSION:
 $(OUT)/test_%: tests/unit/test_%.c $$(call needs,tests/unit/test_$$*.c)
 	$(call say,TEST)
-	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $^ -lcmocka -lpthread -lm
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $(filter %.c %.o,$^) -lcmocka -lpthread -lm
 
 $(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/tests/bpf/lab.o | $(skels)
 	$(call say,TEST)
-	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $^ -lcmocka $(bpflibs)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $(filter %.c %.o,$^) -lcmocka $(bpflibs)
 
 $(OUT)/bench/%: tests/bench/%.c
 	$(call say,BENCH)
@@ -106,7 +106,13 @@ $(OUT)/helpers/%: tests/helpers/%.c
 	$(call say,HELP)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< -lpthread
 
-check: $(units)
+# The simulator runs a fixed number of schedules; $(OUT)/sim --seeds N for long runs.
+sim_c	:= $(wildcard tests/sim/*.c user/fast/tcp*.c user/fast/cc*.c) user/fast/rtt.c
+$(OUT)/sim: $(patsubst %.c,$(OUT)/%.o,$(sim_c))
+	$(call say,SIM)
+	$(Q)$(CC) $(all_c) -o $@ $^ -lm
+
+check: $(units) $(OUT)/sim
 	$(Q)for t in $(abspath $^); do $$t || exit 1; done
 
 units: $(units)

@@ -25,6 +25,7 @@
 #include "tcp.h"
 
 #define TCP_NEVER	(~0ULL)
+#define TCP_ACK_MIN_US	40000U		/* delayed ACK: Linux's TCP_ATO_MIN */
 #define TCP_NRANGE	32		/* runs of out-of-order bytes that we hold */
 #define TCP_NREC	48		/* records of the scoreboard */
 

@@ -21,7 +21,6 @@
  */
 #include "tcp_flow.h"
 
-#define ACK_MIN_US	40000U		/* delayed ACK: TCP_ATO_MIN */
 #define ACK_MAX_US	200000U		/* TCP_DELACK_MAX */
 #define QUICK_MAX	16U		/* TCP_MAX_QUICKACKS */
 
@@ -202,7 +201,7 @@ void tcp_quick_ack(struct tcp *t)
 {
 	more_quick(t);
 	t->pingpong = false;
-	t->ato_us = ACK_MIN_US;
+	t->ato_us = TCP_ACK_MIN_US;
 	t->flags |= T_ACK_NOW;
 }
 
@@ -214,9 +213,9 @@ static void measure_gap(struct tcp *t, uint64_t now_ns)
 	t->data_ns = now_ns;
 	if (!t->ato_us) {
 		t->quickack = QUICK_MAX;
-		t->ato_us = ACK_MIN_US;
-	} else if (gap <= ACK_MIN_US / 2) {
-		t->ato_us = t->ato_us / 2 + ACK_MIN_US / 2;
+		t->ato_us = TCP_ACK_MIN_US;
+	} else if (gap <= TCP_ACK_MIN_US / 2) {
+		t->ato_us = t->ato_us / 2 + TCP_ACK_MIN_US / 2;
 	} else if (gap < t->ato_us) {
 		t->ato_us = tcp_min(t->ato_us / 2 + (uint32_t)gap, t->rtt.rto_us);
 	} else if (gap > t->rtt.rto_us) {
@@ -231,7 +230,7 @@ static void delay_ack(struct tcp *t, uint64_t now_ns)
 	if (t->flags & T_ACK_LATER)
 		return;
 	if (t->rtt.srtt_us)
-		most = tcp_min(most, tcp_max(t->rtt.srtt_us, ACK_MIN_US));
+		most = tcp_min(most, tcp_max(t->rtt.srtt_us, TCP_ACK_MIN_US));
 	t->flags |= T_ACK_LATER;
 	t->ack_at = now_ns + tcp_min(us, most) * 1000ULL;
 }

@@ -124,7 +124,7 @@ static void proportional(struct tcp *t, const struct tcp_acked *a)
 	}
 	if (!may && !sent)
 		may = 1;
-	t->cc.cwnd = flight + (uint32_t)may;
+	t->cc.cwnd = tcp_max(flight + (uint32_t)may, 1);
 }
 
 /* The outstanding loss probe: did it repair a loss? (RFC 8985 7.4) */

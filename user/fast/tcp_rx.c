@@ -205,7 +205,7 @@ static uint32_t take_fin(struct tcp *t, uint64_t now_ns)
 	atomic_fetch_or_explicit(&t->slot->fast_flags, TP_F_EOF, memory_order_release);
 	if (!(t->flags & (T_ACK_NOW | T_ACK_LATER))) {
 		t->flags |= T_ACK_LATER;
-		t->ack_at = now_ns + t->ato_us * 1000ULL;
+		t->ack_at = now_ns + TCP_ACK_MIN_US * 1000ULL;
 	}
 	return TCP_DO_PEER_FIN | TCP_DO_READABLE;
 }

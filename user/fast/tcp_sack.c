@@ -91,12 +91,15 @@ static void join_alike(struct tcp *t)
 	}
 }
 
-/* Two unlike neighbours become one: what is doubtful counts as not arrived, not resent. */
+/* Two unlike neighbours become one: what one of them lost or resent both did, and what is
+ * doubtful has not arrived. (A loss that was not resent is found again by RACK or the timer;
+ * the other way round the same bytes could be resent for ever.)
+ */
 static void join_unlike(struct tcp *t, uint32_t i)
 {
 	struct tcp_rec *a = rec_at(t, i), *b = a + 1;
-	uint8_t both = a->flags & b->flags, any = a->flags | b->flags;
-	uint8_t flags = (both & (R_SACKED | R_RTX)) | (any & (R_LOST | R_EVER));
+	uint8_t any = a->flags | b->flags;
+	uint8_t flags = (a->flags & b->flags & R_SACKED) | (any & (R_LOST | R_RTX | R_EVER));
 
 	uncount(t, a, rec_len(a));
 	uncount(t, b, rec_len(b));
@@ -105,16 +108,18 @@ static void join_unlike(struct tcp *t, uint32_t i)
 	count(t, a);
 }
 
-static void join_shortest(struct tcp *t)
+/* Join two neighbours where it does the least harm: short ones, SACKed ones last. */
+static void join_cheapest(struct tcp *t)
 {
-	uint32_t best = 0, best_len = ~0U;
+	uint32_t best = 0, best_cost = ~0U;
 
 	for (uint32_t i = 0; i + 1 < t->nrec; i++) {
-		uint32_t len = rec_at(t, i + 1)->end - rec_at(t, i)->start;
+		const struct tcp_rec *a = rec_at(t, i), *b = a + 1;
+		uint32_t cost = (b->end - a->start) >> ((a->flags | b->flags) & R_SACKED ? 0 : 4);
 
-		if (len < best_len) {
+		if (cost < best_cost) {
 			best = i;
-			best_len = len;
+			best_cost = cost;
 		}
 	}
 	join_unlike(t, best);
@@ -126,7 +131,7 @@ static void make_room(struct tcp *t, uint32_t n)
 	if (t->nrec + n > TCP_NREC)
 		join_alike(t);
 	while (t->nrec + n > TCP_NREC)
-		join_shortest(t);
+		join_cheapest(t);
 }
 
 /* The caller knows that there is room. */

@@ -19,7 +19,6 @@
 
 #define TLP_LONE_US	RTO_MIN_US	/* one segment out: the peer may delay its ACK */
 #define TLP_MIN_US	2000U
-#define ACK_MIN_US	40000U
 
 void tcp_arm_at(struct tcp *t, enum tcp_rtx_kind kind, uint64_t at_ns)
 {
@@ -156,11 +155,11 @@ static void on_delayed_ack(struct tcp *t)
 		return;
 	if (t->pingpong) {		/* the answer did not come in time: no conversation */
 		t->pingpong = false;
-		t->ato_us = ACK_MIN_US;
+		t->ato_us = TCP_ACK_MIN_US;
 	} else {
 		t->ato_us = tcp_min(t->ato_us * 2, t->rtt.rto_us);
 	}
-	t->flags |= T_ACK_NOW;
+	t->flags = (t->flags | T_ACK_NOW) & ~T_ACK_LATER;
 }
 
 uint64_t tcp_deadline(const struct tcp *t)

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * sim.h - two TCP stacks over a bad link with a virtual clock, all from one seed.
+ *
+ *	program -> tx pipe -> tcp_tx -> link (loses, delays, doubles) -> tcp_rx -> rx pipe -> program
+ *
+ * Each host is the real stack (user/fast/tcp*.c) with a program that writes a known stream,
+ * reads at its own pace, and closes. A schedule, everything that a seed decides, must end
+ * with both streams arrived complete, in order, exactly once, and both FINs acknowledged.
+ * After each call into the stack its own invariants are checked (check.c).
+ *
+ *	sim.c		the clock, the queue of events, main()
+ *	schedule.c	a seed's parameters
+ *	link.c		what happens to a segment on its way
+ *	host.c		the stack and its program
+ *	check.c		what must hold of a struct tcp at any moment
+ */
+#ifndef TASPILOT_SIM_H
+#define TASPILOT_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../../user/fast/tcp_flow.h"
+
+#define MS	1000000ULL
+#define SEC	1000000000ULL
+
+/* splitmix64: any seed is good, and streams can be split off. */
+struct rnd { uint64_t s; };
+
+static inline uint64_t rnd_next(struct rnd *r)
+{
+	uint64_t z = (r->s += 0x9e3779b97f4a7c15ULL);
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+	return z ^ z >> 31;
+}
+
+static inline uint64_t rnd_below(struct rnd *r, uint64_t n) { return n ? rnd_next(r) % n : 0; }
+static inline uint64_t rnd_range(struct rnd *r, uint64_t lo, uint64_t hi)
+{
+	return lo + rnd_below(r, hi - lo + 1);
+}
+/* True in @ppm of a million cases. */
+static inline bool rnd_ppm(struct rnd *r, uint32_t ppm) { return rnd_below(r, 1000000) < ppm; }
+
+struct link_cfg {
+	uint64_t delay_ns, jitter_ns;	/* one way; jitter is added to some */
+	uint32_t jitter_ppm, loss_ppm, dup_ppm, ce_ppm;
+	uint32_t burst_ppm, burst_len;	/* so often so many in a row are lost */
+	uint64_t ns_per_byte;		/* bottleneck; 0: none */
+	uint32_t queue_bytes;		/* in front of it */
+	uint64_t dark_at_ns, dark_ns;	/* nothing passes then */
+};
+
+struct host_cfg {
+	uint64_t bytes;			/* it will write so many, then close */
+	uint32_t write_max, read_max;	/* at a time */
+	uint64_t write_gap_ns, read_gap_ns;
+	uint64_t stall_at, stall_ns;	/* the reader stops at this byte for so long */
+	uint32_t rx_order, tx_order;
+	uint32_t opts;			/* TP_O_*, changed at random if @fidgets */
+	bool fidgets;
+	bool conversation;		/* writes only in answer to what it read */
+	uint32_t max_segs;
+};
+
+struct schedule {
+	uint64_t seed;
+	uint32_t mss;
+	bool sack, ts, ecn;
+	uint8_t wscale[2];		/* of the window that host i advertises */
+	uint32_t isn[2];
+	uint32_t cwnd;
+	uint32_t srtt_us;
+	char cc[2][16];
+	struct link_cfg link[2];	/* 0: from host 0 to host 1 */
+	struct host_cfg host[2];
+};
+
+void schedule_make(struct schedule *s, uint64_t seed);
+void schedule_print(const struct schedule *s);
+
+struct packet {
+	struct tcp_seg seg;
+	bool ect;
+	uint8_t data[];
+};
+
+enum sim_event { EV_PACKET, EV_WRITE, EV_READ };
+
+struct sim;
+
+struct host {
+	struct sim *sim;
+	int id;
+	const struct host_cfg *cfg;
+	struct rnd rnd;
+	struct tcp tcp;
+	struct tp_slot *slot;
+	struct tp_pipe_mem rx, tx;
+
+	/* the program's side */
+	uint64_t tx_geom, written, read, told_peer;
+	bool closed, eof, write_due, read_due, stalled;
+	uint64_t stall_until;
+
+	bool fin_acked, peer_fin, dead;
+	uint32_t last_edge;
+	uint64_t sent_segs, sent_bytes;
+};
+
+struct link {
+	const struct link_cfg *cfg;
+	struct rnd rnd;
+	uint64_t busy_until_ns, burst_until_ns;
+	uint32_t burst_left;
+	uint64_t passed, lost;
+};
+
+struct sim {
+	const struct schedule *schedule;
+	uint64_t now_ns;
+	struct host host[2];
+	struct link link[2];
+	struct queue *queue;
+	bool trace, failed;
+};
+
+void sim_at(struct sim *sim, uint64_t at_ns, enum sim_event what, int host, struct packet *p);
+void sim_fail(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+void link_send(struct sim *sim, int from, const struct tcp_out *o, const uint8_t *data);
+
+void host_init(struct sim *sim, int id);
+void host_free(struct host *h);
+void host_packet(struct host *h, const struct packet *p);
+void host_timer(struct host *h);
+void host_write(struct host *h);
+void host_read(struct host *h);
+bool host_done(const struct host *h);
+
+/* NULL, or what does not hold. */
+const char *check_tcp(const struct tcp *t);
+
+#endif
