@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * test_ask.c - what tp_ask says of real sockets, beside what the kernel says of them
+ * elsewhere (TCP_INFO, TCP_REPAIR, SO_COOKIE).
+ */
+#include "lab.h"
+
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/tcp.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ESTABLISHED	1
+#define FIN_WAIT2	5
+#define TIME_WAIT	6
+#define CLOSE_WAIT	8
+
+static void must(bool good, const char *what)
+{
+	if (!good)
+		fail_msg("%s failed", what);
+}
+
+static void loopback_up(void)
+{
+	struct ifreq ifr = { .ifr_name = "lo" };
+	int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ioctl(fd, SIOCGIFFLAGS, &ifr);
+	ifr.ifr_flags |= IFF_UP;
+	must(ioctl(fd, SIOCSIFFLAGS, &ifr) == 0, "ip link set lo up");
+	close(fd);
+}
+
+static int open_lab(void **state)
+{
+	lab_open(state);
+	loopback_up();
+	return 0;
+}
+
+/* A connection to ourselves; @family of the listening side. Both ends are asked about. */
+struct pair {
+	int client, server, listener;
+	struct sockaddr_in at_client, at_server;	/* the client's address and the server's */
+};
+
+static void connect_pair(struct pair *p, int family)
+{
+	struct sockaddr_in6 any6 = { .sin6_family = AF_INET6 };
+	struct sockaddr_in any4 = { .sin_family = AF_INET };
+	socklen_t len = sizeof(struct sockaddr_in6);
+	struct sockaddr_in6 bound;
+	int off = 0;
+
+	p->listener = socket(family, SOCK_STREAM, 0);
+	setsockopt(p->listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	must(!bind(p->listener, family == AF_INET ? (void *)&any4 : (void *)&any6,
+		   family == AF_INET ? sizeof(any4) : sizeof(any6)), "bind");
+	must(!listen(p->listener, 1), "listen");
+	getsockname(p->listener, (struct sockaddr *)&bound, &len);
+
+	p->client = socket(AF_INET, SOCK_STREAM, 0);
+	p->at_server = (struct sockaddr_in){ .sin_family = AF_INET,
+					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+					     .sin_port = bound.sin6_port };
+	must(!connect(p->client, (struct sockaddr *)&p->at_server, sizeof(p->at_server)),
+	     "connect");
+	p->server = accept(p->listener, NULL, NULL);
+	must(p->server >= 0, "accept");
+	len = sizeof(p->at_client);
+	getsockname(p->client, (struct sockaddr *)&p->at_client, &len);
+}
+
+static void close_pair(struct pair *p)
+{
+	close(p->client);
+	close(p->server);
+	close(p->listener);
+}
+
+static struct tp_flow_key key_of(const struct sockaddr_in *local, const struct sockaddr_in *peer)
+{
+	return (struct tp_flow_key){
+		.peer_ip = { 0, 0, htonl(0xffff), peer->sin_addr.s_addr },
+		.local_ip = { 0, 0, htonl(0xffff), local->sin_addr.s_addr },
+		.peer_port = peer->sin_port,
+		.local_port = local->sin_port,
+	};
+}
+
+static struct tp_answer ask(const struct sockaddr_in *local, const struct sockaddr_in *peer)
+{
+	struct {
+		uint8_t eth[14];
+		struct tp_flow_key key;
+	} __attribute__((packed)) frame = { .key = key_of(local, peer) };
+	struct __sk_buff skb = { .ifindex = if_nametoindex("lo") };
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = &frame, .data_size_in = sizeof(frame),
+		    .ctx_in = &skb, .ctx_size_in = sizeof(skb));
+
+	must(!bpf_prog_test_run_opts(bpf_program__fd(lab_ask->progs.tp_ask), &o), "asking");
+	assert_int_equal(o.retval, 0);
+	return lab_ask->bss->tp_reply;
+}
+
+static struct tp_answer ask_server(const struct pair *p)
+{
+	return ask(&p->at_server, &p->at_client);
+}
+
+static struct tp_answer ask_client(const struct pair *p)
+{
+	return ask(&p->at_client, &p->at_server);
+}
+
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len);
+	return cookie;
+}
+
+static struct tcp_info info_of(int fd)
+{
+	struct tcp_info i = {};
+	socklen_t len = sizeof(i);
+
+	getsockopt(fd, IPPROTO_TCP, TCP_INFO, &i, &len);
+	return i;
+}
+
+static uint32_t queue_seq(int fd, int queue)
+{
+	uint32_t seq = 0;
+	socklen_t len = sizeof(seq);
+	int on = 1, off = 0;
+
+	must(!setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &on, sizeof(on)), "TCP_REPAIR");
+	setsockopt(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, &queue, sizeof(queue));
+	getsockopt(fd, IPPROTO_TCP, TCP_QUEUE_SEQ, &seq, &len);
+	setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &off, sizeof(off));
+	return seq;
+}
+
+static void wait_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	must(poll(&p, 1, 20000) == 1, "waiting for data");
+}
+
+/* ---- */
+
+static void the_numbers_are_those_of_the_socket(void **state)
+{
+	struct tp_answer a, b;
+	struct pair p;
+	char text[3000] = "";
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	must(write(p.client, text, 1000) == 1000, "write");
+	wait_readable(p.server);
+	must(read(p.server, text, 300) == 300, "read");
+
+	a = ask_server(&p);
+	b = ask_client(&p);
+	assert_int_equal(a.found, 1);
+	assert_int_equal(a.tcp_state, ESTABLISHED);
+	assert_int_equal(a.rcv_nxt - a.copied_seq, 700);
+	assert_int_equal(a.rcv_nxt, b.snd_nxt);
+	assert_int_equal(b.write_seq, b.snd_nxt);
+	assert_int_equal(b.rcv_nxt, a.snd_nxt);
+	assert_int_equal(a.snd_nxt, a.snd_una);
+	assert_int_equal(b.snd_nxt, queue_seq(p.client, 2));
+	assert_int_equal(a.rcv_nxt, queue_seq(p.server, 1));
+	close_pair(&p);
+}
+
+static void the_rest_is_what_tcp_info_and_the_options_say(void **state)
+{
+	static const char name[] = "reno";
+	struct tcp_info i;
+	struct tp_answer a;
+	struct pair p;
+	int on = 1, timeout = 12345, tos = 0x28, rcvbuf, sndbuf;
+	socklen_t len = sizeof(int);
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	setsockopt(p.server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(p.server, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	setsockopt(p.server, IPPROTO_TCP, TCP_CONGESTION, name, sizeof(name));
+	setsockopt(p.server, IPPROTO_IP, IP_TOS, &tos, sizeof(tos));
+	getsockopt(p.server, SOL_SOCKET, SO_RCVBUF, &rcvbuf, &len);
+	getsockopt(p.server, SOL_SOCKET, SO_SNDBUF, &sndbuf, &len);
+	i = info_of(p.server);
+	a = ask_server(&p);
+
+	assert_true(a.cookie != 0 || cookie_of(p.server) != 0);
+	assert_int_equal(ask_server(&p).cookie, cookie_of(p.server));
+	assert_int_equal(a.uid, 0);
+	assert_int_equal(a.mss_cache, i.tcpi_snd_mss);
+	assert_int_equal(a.advmss, i.tcpi_advmss);
+	assert_int_equal(a.pmtu, i.tcpi_pmtu);
+	assert_int_equal(a.snd_cwnd, i.tcpi_snd_cwnd);
+	assert_int_equal(a.snd_ssthresh, 0x7fffffff);
+	assert_int_equal(a.srtt_us, i.tcpi_rtt);
+	assert_int_equal(a.rttvar_us, i.tcpi_rttvar);
+	assert_int_equal(a.snd_wscale, i.tcpi_snd_wscale);
+	assert_int_equal(a.rcv_wscale, i.tcpi_rcv_wscale);
+	assert_int_equal(a.wscale_ok, !!(i.tcpi_options & TCPI_OPT_WSCALE));
+	assert_int_equal(a.sack_ok, !!(i.tcpi_options & TCPI_OPT_SACK));
+	assert_int_equal(a.ts_ok, !!(i.tcpi_options & TCPI_OPT_TIMESTAMPS));
+	assert_int_equal(a.user_timeout_ms, timeout);
+	assert_int_equal(a.nodelay, 1);
+	assert_int_equal(a.cork, 0);
+	assert_int_equal(a.tos, tos);
+	assert_int_equal(a.ttl, 64);
+	assert_int_equal(a.rcvbuf, rcvbuf);
+	assert_int_equal(a.sndbuf, sndbuf);
+	assert_int_equal(a.max_pacing_rate, UINT64_MAX);
+	assert_string_equal(a.cc, "reno");
+	assert_false(a.odd);
+	assert_false(a.ooo);
+	assert_false(a.busy);
+	close_pair(&p);
+}
+
+/* Which the lab wrote nothing into: the default of ask.bpf.c is 250 ticks a second. */
+static void times_in_ticks_come_out_in_microseconds(void **state)
+{
+	struct tp_answer a;
+	struct tcp_info i;
+	struct pair p;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	a = ask_server(&p);
+	i = info_of(p.server);
+	assert_int_equal(a.rto_us / 1000000.0 * lab_ask->rodata->tp_hz,
+			 i.tcpi_rto / 1000000.0 * lab_ask->rodata->tp_hz);
+	assert_int_equal(a.rto_min_us, 200000);
+	close_pair(&p);
+}
+
+static void an_ipv4_connection_of_an_ipv6_socket_is_found(void **state)
+{
+	struct tp_answer a;
+	struct pair p;
+
+	(void)state;
+	connect_pair(&p, AF_INET6);
+	cookie_of(p.server);
+	a = ask_server(&p);
+	assert_int_equal(a.found, 1);
+	assert_int_equal(a.cookie, cookie_of(p.server));
+	close_pair(&p);
+}
+
+static void cork_and_ttl_and_pacing_are_seen(void **state)
+{
+	struct tp_answer a;
+	struct pair p;
+	int on = 1, ttl = 7;
+	uint64_t rate = 5000000;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	setsockopt(p.server, IPPROTO_TCP, TCP_CORK, &on, sizeof(on));
+	setsockopt(p.server, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl));
+	setsockopt(p.server, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, sizeof(rate));
+	a = ask_server(&p);
+	assert_int_equal(a.cork, 1);
+	assert_int_equal(a.nodelay, 0);
+	assert_int_equal(a.ttl, 7);
+	assert_int_equal(a.max_pacing_rate, 5000000);
+	close_pair(&p);
+}
+
+static void what_only_linux_can_do_is_odd(void **state)
+{
+	struct sock_filter accept_all = BPF_STMT(BPF_RET | BPF_K, 0xffffffff);
+	struct sock_fprog filter = { .len = 1, .filter = &accept_all };
+	static const char ulp[] = "tls";
+	struct pair p;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	must(!setsockopt(p.server, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)),
+	     "SO_ATTACH_FILTER");
+	assert_true(ask_server(&p).odd);
+	if (!setsockopt(p.client, IPPROTO_TCP, TCP_ULP, ulp, sizeof(ulp)))
+		assert_true(ask_client(&p).odd);
+	close_pair(&p);
+
+	connect_pair(&p, AF_INET);
+	must(send(p.client, "!", 1, MSG_OOB) == 1, "send");
+	while (!ask_server(&p).odd)
+		;
+	close_pair(&p);
+}
+
+static void the_states_of_closing_are_told_time_wait_included(void **state)
+{
+	struct tp_answer a;
+	struct pair p;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	shutdown(p.client, SHUT_WR);
+	wait_readable(p.server);
+	assert_int_equal(ask_server(&p).tcp_state, CLOSE_WAIT);
+	assert_int_equal(ask_server(&p).shutdown, 1);
+	while (ask_client(&p).tcp_state != FIN_WAIT2)
+		;
+	assert_int_equal(ask_client(&p).shutdown, 2);
+
+	close(p.server);
+	wait_readable(p.client);
+	a = ask_client(&p);
+	assert_int_equal(a.tcp_state, TIME_WAIT);
+	assert_int_equal(a.found, 0);
+	assert_int_equal(ask_server(&p).tcp_state, 0);
+	close(p.client);
+	assert_int_equal(ask_client(&p).tcp_state, TIME_WAIT);
+	close(p.listener);
+}
+
+static void a_listener_and_a_stranger_are_no_connections(void **state)
+{
+	struct sockaddr_in other;
+	struct tp_answer a;
+	struct pair p;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	other = p.at_client;
+	other.sin_port ^= 1;
+	a = ask(&p.at_server, &other);
+	assert_int_equal(a.found, 0);
+	assert_int_equal(a.tcp_state, 0);
+	other = p.at_server;
+	other.sin_port ^= 1;
+	assert_int_equal(ask(&other, &p.at_client).found, 0);
+	close_pair(&p);
+}
+
+static void an_error_on_the_socket_is_told(void **state)
+{
+	struct linger now = { .l_onoff = 1 };
+	struct pair p;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	setsockopt(p.client, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	close(p.client);
+	wait_readable(p.server);
+	assert_int_equal(ask_server(&p).found, 0);	/* Linux forgets it at once */
+	close(p.server);
+	close(p.listener);
+}
+
+int main(void)
+{
+#define TEST(t) cmocka_unit_test(t)
+	const struct CMUnitTest tests[] = {
+		TEST(the_numbers_are_those_of_the_socket),
+		TEST(the_rest_is_what_tcp_info_and_the_options_say),
+		TEST(times_in_ticks_come_out_in_microseconds),
+		TEST(an_ipv4_connection_of_an_ipv6_socket_is_found),
+		TEST(cork_and_ttl_and_pacing_are_seen),
+		TEST(what_only_linux_can_do_is_odd),
+		TEST(the_states_of_closing_are_told_time_wait_included),
+		TEST(a_listener_and_a_stranger_are_no_connections),
+		TEST(an_error_on_the_socket_is_told),
+	};
+
+	return cmocka_run_group_tests_name("ask", tests, open_lab, lab_close);
+}
