@@ -300,6 +300,7 @@ static int serve(struct slow *s, struct opts *o)
 		log_err(err, "%s: cannot make the control socket", s->att->run_dir);
 		goto err_neigh;
 	}
+	s->now_ns = s->started_ns = clock_ns();
 	expire_init(s);
 	beat(s);
 	opts_ready(o);
