@@ -80,3 +80,25 @@ carry() {
 	wait "$pid"
 	is "$(sha256sum <"$2")" "$(sha256sum <"$TMPDIR/got")" "SHA-256 of what went $1"
 }
+
+# as_on_linux_over WIRE-OPTIONS SERVER-STEPS CLIENT-STEPS - the same conversation across two
+# equal wires, the server on plain Linux and then under taspilot; both must have done harm,
+# and neither side may notice any difference
+as_on_linux_over() {
+	local port=$((7000 + BASHPID % 20000 * 2)) kind what
+	for kind in linux taspilot; do
+		# shellcheck disable=SC2086
+		lay $1
+		converse $kind $port "${@:2}"
+		lift
+		wire_was_sound
+		at_least 1 "$(jq -s '[.[] | .lost + .burst + .hole] | add' < <(tail -n 2 "$wire_said"))" \
+			"frames that were lost"
+		port=$((port + 1))
+	done
+	for what in server client; do
+		diff -U99 --label linux --label taspilot "$TMPDIR"/{linux,taspilot}/"$what" ||
+			{ echo "that was what the $what said"; return 1; }
+	done
+	is "" "$(grep -Eh 'hangs|^status' "$TMPDIR"/{linux,taspilot}/{server,client} | grep -v '^status 0')"
+}
