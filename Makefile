@@ -8,6 +8,7 @@
 #   make test       dependencies, sanitizers, all of the above (root)
 #   make demo       the main job, in namespaces, beside plain Linux (root)
 #   make bench      Linux against taspilot, side by side (root)
+#   make fuzz       parsers of what strangers send, FUZZ_SECS=30 each (clang)
 #   make deps       install with apt what is missing (root)
 #   make install DESTDIR= PREFIX=/usr/local
 #   make format     clang-format over the tree
@@ -43,6 +44,7 @@ shim	:= $(patsubst %.c,$(OUT)/%.pic.o,$(wildcard user/shim/*.c))
 skels	:= $(patsubst bpf/%.bpf.c,$(OUT)/%.skel.h,$(wildcard bpf/*.bpf.c))
 units	:= $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 bpftests := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
+fuzzers	:= $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 benches	:= $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/*.c))
 helpers	:= $(patsubst tests/helpers/%.c,$(OUT)/helpers/%,$(wildcard tests/helpers/*.c))
 wire	:= $(call objs,tests/wire)
@@ -97,6 +99,13 @@ $(OUT)/bench/%: tests/bench/%.c
 	$(call say,BENCH)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< -lpthread -lm
 
+# sources, not objects: all of a fuzzer is built with coverage and sanitizers
+needs_c	 = $(shell sed -n 's,^.*needs: *\(.*[^ ]\) *\*/.*,\1,p;10q' $(1))
+$(OUT)/fuzz/%: tests/fuzz/%.c $$(call needs_c,tests/fuzz/$$*.c)
+	$(call say,FUZZ)
+	$(Q)mkdir -p $(@D) && $(CLANG) -std=gnu17 -O1 -g -D_GNU_SOURCE -Iinclude \
+		-fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^)
+
 # the fast plane with nothing around it
 $(OUT)/helpers/fast_echo: tests/helpers/fast_echo.c $(fast) $(common) | $(skels)
 	$(call say,HELP)
@@ -119,6 +128,10 @@ units: $(units)
 
 check-bpf: $(bpftests)
 	$(Q)for t in $(abspath $^); do $$t || exit 1; done
+
+FUZZ_SECS ?= 30
+fuzz: $(fuzzers)
+	$(Q)for f in $(abspath $^); do $$f -max_total_time=$(FUZZ_SECS) -max_len=2048 || exit 1; done
 
 check-net: all
 	$(Q)OUT=$(OUT) tests/netns/run $(TESTS)
@@ -151,6 +164,6 @@ format:
 clean:
 	rm -rf out out-*
 
-.PHONY: all check units check-bpf check-net check-apps deps test demo bench install format clean
+.PHONY: all check units fuzz check-bpf check-net check-apps deps test demo bench install format clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -7,7 +7,8 @@
  *
  * Linux makes each connection; then its socket is frozen in repair mode, which also says
  * the sequence numbers, and the flow is installed. Bytes that Linux had taken by then are
- * echoed first. A child process plays the program: it sees the region only, sleeps on one
+ * echoed first. Repair mode does not tell the peer's timestamp: peers need sysctl
+ * net.ipv4.tcp_timestamps=2, or half of them begin beyond what PAWS accepts. A child process plays the program: it sees the region only, sleeps on one
  * context, and echoes what stands in the rx pipes.
  *
  * For tests of the fast plane by itself, and for measuring what the hand-off costs without
@@ -41,7 +42,7 @@
 #include "xdp.skel.h"
 
 #define FLOWS	TP_SLOTS
-#define EARLY	16384U			/* bytes of one flow that Linux may have taken */
+#define EARLY	65536U			/* bytes of one flow that Linux may have taken */
 
 /* What the two processes share besides the region. */
 struct early {
@@ -378,8 +379,10 @@ static void set_state(uint32_t id, uint32_t state)
 
 static void take_early(uint32_t id, int fd)
 {
-	ssize_t n = recv(fd, early[id].data, EARLY, MSG_DONTWAIT);
+	ssize_t n;
 
+	usleep(1000);		/* a frame that passed before may still be on its way up */
+	n = recv(fd, early[id].data, EARLY, MSG_DONTWAIT);
 	if (n > 0)
 		atomic_store(&early[id].len, (uint32_t)n);
 }
@@ -555,6 +558,7 @@ int main(int argc, char **argv)
 	kill(child, SIGKILL);
 	report();
 	fast_stop(set);
+	free(e);
 	bpf_xdp_detach(cfg.ifindex, XDP_FLAGS_DRV_MODE, NULL);
 	return 0;
 }
