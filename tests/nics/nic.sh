@@ -1,0 +1,294 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What happens to a real NIC, and not to a veth: its administrator changes it, its cable
+# falls out, its driver goes, while connections run on it.
+#
+#       client                        server
+#   10.0.0.1/24 c0 ─── a wire ─── s0 10.0.0.2/24
+#                                 taspilot attached here
+#
+# Runs where TP_NICS names two NICs that a wire joins (vm/run). A transfer goes on while its
+# NIC is disturbed, again and again until the last byte is there: what arrives must have the
+# same SHA-256, and a connection made afterwards must be fast. TP_MIB says how much.
+. "$(dirname "$0")/../netns/lib.sh"
+on_nics || skip "needs a pair of NICs (vm/run)"
+need bulk rpc_server rpc_client conn_rate tcpdump sha256sum jq
+
+link client c0 10.0.0.1/24  server s0 10.0.0.2/24
+mib=${TP_MIB:-64}
+queues=$(rx_queues server s0)
+head -c "${mib}M" /dev/urandom >"$TMPDIR/sent"
+sent=$(sha256sum <"$TMPDIR/sent")
+
+# the address and the queues as they were, however a test ended
+after_each() {
+	plain || detached server s0
+	for end in "client c0" "server s0"; do
+		# shellcheck disable=SC2086
+		set -- $end
+		ip -n "$1" link set "$2" mtu 1500 up
+		[ "$(rx_queues "$1" "$2")" = "$queues" ] || in_ns "$1" ethtool -L "$2" combined "$queues"
+	done
+	carrier_is on
+}
+
+# nic - all that attaching could change; without what only counts
+nic() {
+	in_ns server ip -d link show s0
+	in_ns server ip -d addr show s0 | grep -v valid_lft
+	in_ns server tc qdisc show dev s0
+	for what in -k -l -x -c -g -a; do
+		in_ns server ethtool $what s0 2>/dev/null || true
+	done
+	in_ns server ip link show tas0 2>/dev/null || true
+}
+
+# --- transfers --------------------------------------------------------------------------
+
+arrived() { stat -c %s "$TMPDIR/got" 2>/dev/null || echo 0; }
+arrived_more_than() { [ "$(arrived)" -gt "$1" ]; }
+all_there() { [ "$(arrived)" -ge $((mib << 20)) ]; }
+
+# progress - until another MiB arrived, or all of it. A flap costs Linux a retransmission
+# timeout or two; so does it us.
+progress() {
+	local from
+	from=$(arrived)
+	wait_for arrived_more_than_or_all $((from + (1 << 20)))
+}
+arrived_more_than_or_all() { arrived_more_than "$1" || all_there; }
+
+# transfer up|down DISTURBANCE... - up to the server or down to the client, disturbed
+transfer() {
+	local server=recv=$TMPDIR/got client=send=$TMPDIR/sent pid load rounds=0
+	local port=$((20000 + BASHPID % 10000))
+	[ "$1" = up ] || { server=send=$TMPDIR/sent client=recv=$TMPDIR/got; }
+	rm -f "$TMPDIR/got"
+	accel pid server bulk listen=$port "$server"
+	wait_for listening server $port
+	in_ns client bulk connect=10.0.0.2:$port "$client" &
+	load=$!
+	while progress && ! all_there; do
+		"${@:2}" $((rounds++))
+	done
+	wait "$load" || { echo "the client failed"; return 1; }
+	wait "$pid" || { echo "the server failed"; return 1; }
+	at_least 1 "$rounds" "disturbances"
+	is "$sent" "$(sha256sum <"$TMPDIR/got")" "SHA-256 of what arrived"
+	echo "$1: $rounds times disturbed"
+}
+
+# disturbed DISTURBANCE... - a transfer each way, then a new connection
+disturbed() {
+	attach server s0
+	transfer up "$@"
+	transfer down "$@"
+	new_connections_are_fast
+	detach server s0
+}
+
+new_connections_are_fast() {
+	local pid
+	accel pid server rpc_server --port 7001
+	wait_for listening server 7001
+	count_from server s0
+	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 8 --secs 1 --warmup 0
+	mostly_fast server s0 90
+	stop "$pid"
+}
+
+# --- attaching --------------------------------------------------------------------------
+
+test_attaching_and_detaching_leaves_the_nic_as_it_was() {
+	local before
+	before=$(nic)
+	attach server s0
+	plain || in_ns server taspilot status
+	in_ns client ping -c 3 -i 0.2 10.0.0.2
+	detach server s0
+	diff <(echo "$before") <(nic)
+	attach server s0 --mode skb
+	in_ns client ping -c 3 -i 0.2 10.0.0.2
+	detach server s0
+	diff <(echo "$before") <(nic)
+}
+
+test_generic_mode_sees_no_merged_frames() {
+	plain && return
+	attach server s0 --mode skb
+	in_ns server ethtool -k s0 | grep -E '^(generic-receive|large-receive|rx-gro-hw)' >"$TMPDIR/merge"
+	fails grep ': on' "$TMPDIR/merge"
+	transfer up true
+	transfer down true
+	new_connections_are_fast
+	detach server s0
+}
+
+test_doctor_knows_this_nic() {
+	plain && return
+	in_ns server taspilot doctor s0
+}
+
+test_another_xdp_program_is_not_displaced() {
+	plain && return
+	local obj
+	obj=$(find /usr/lib -name xdp-dispatcher.o 2>/dev/null | head -n 1)
+	[ -n "$obj" ] || skip "no XDP program at hand"
+	in_ns server ip link set s0 xdpgeneric obj "$obj" sec xdp || skip "it does not load"
+	fails attach server s0
+	in_ns server ip -o link show s0 | grep -q xdpgeneric
+	in_ns server ip link set s0 xdpgeneric off
+	fails in_ns server ip link show tas0
+}
+
+# --- the bytes --------------------------------------------------------------------------
+
+test_a_transfer_each_way() { disturbed true; }
+
+test_checksums_are_really_written() {
+	attach server s0
+	local pid cap
+	accel pid server rpc_server --port 7001 --size 777
+	wait_for listening server 7001
+	start cap client tcpdump -Z root -Q in -i c0 -U --immediate-mode -w "$TMPDIR/sums.pcap" tcp src port 7001
+	wait_for test -s "$TMPDIR/sums.pcap"
+	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --size 777 --conns 4 --secs 1
+	stop "$cap" INT
+	tcpdump -nvvr "$TMPDIR/sums.pcap" 2>/dev/null | grep -E 'length [1-9][0-9]*$' >"$TMPDIR/sums"
+	at_least 10 "$(wc -l <"$TMPDIR/sums")" "segments with data"
+	plain || is "" "$(grep '(incorrect' "$TMPDIR/sums")" "segments with a wrong checksum"
+	stop "$pid"
+	detach server s0
+}
+
+test_corrupt_segments_are_dropped() {
+	in_ns client tc qdisc add dev c0 root netem corrupt 1% || skip "no netem"
+	disturbed true
+	in_ns client tc qdisc del dev c0 root
+}
+
+test_a_capture_beside_us_harms_nothing() {
+	local cap
+	attach server s0
+	start cap server tcpdump -Z root -i s0 -w /dev/null
+	wait_for promiscuous
+	transfer up true
+	transfer down true
+	stop "$cap" INT
+	new_connections_are_fast
+	detach server s0
+}
+promiscuous() { in_ns server ip -d -o link show s0 | grep -q 'promiscuity [1-9]'; }
+
+# --- the administrator ------------------------------------------------------------------
+
+flap() {
+	ip -n "$1" link set "$2" down
+	ip -n "$1" link set "$2" up
+	wait_for carrier "$1" "$2"
+}
+test_the_link_goes_down_and_up() { disturbed flap server s0; }
+test_the_peers_link_goes_down_and_up() { disturbed flap client c0; }
+
+# carrier_is on|off - the cable of s0; the guest's host pulls it
+carrier_is() { [ -n "${TP_CABLE:-}" ] && echo "s0 $1" >"$TP_CABLE"; }
+no_carrier() { not carrier server s0; }
+pull() {
+	carrier_is off
+	wait_for no_carrier
+	carrier_is on
+	wait_for carrier server s0
+}
+test_the_cable_is_pulled_and_put_back() {
+	[ -n "${TP_CABLE:-}" ] || skip "nobody can pull the cable here"
+	carrier_is off
+	wait_for no_carrier || skip "this NIC does not tell of its carrier"
+	carrier_is on
+	wait_for carrier server s0
+	disturbed pull
+}
+
+# another MTU each time, on both ends, as large as jumbo frames if NIC and attach allow
+mtu() {
+	local all=(1280 3000 1500 "$jumbo" 1400) m
+	m=${all[$1 % 5]}
+	ip -n client link set c0 mtu "$m"
+	ip -n server link set s0 mtu "$m" || { echo "s0 refuses an MTU of $m"; ip -n client link set c0 mtu 1500; }
+}
+test_the_mtu_changes() {
+	jumbo=1500
+	disturbed mtu
+}
+test_the_mtu_grows_to_jumbo_frames() {
+	jumbo=9000
+	ip -n server link set s0 mtu 9000 || skip "s0 knows no jumbo frames"
+	ip -n server link set s0 mtu 1500
+	disturbed mtu
+}
+
+test_the_number_of_queues_changes() {
+	[ "$queues" -gt 1 ] || skip "one queue"
+	disturbed channels
+}
+# what the kernel refuses (queues that AF_XDP is bound to) changes nothing, and must not
+channels() { in_ns server ethtool -L s0 combined $((1 + $1 % queues)) || true; }
+
+test_flows_move_to_other_queues() {
+	[ "$queues" -gt 1 ] || skip "one queue"
+	in_ns server ethtool -X s0 equal "$queues" || skip "this NIC has no indirection table to set"
+	disturbed indirection
+	in_ns server ethtool -X s0 equal "$queues"
+}
+indirection() { in_ns server ethtool -X s0 equal $((1 + $1 % queues)); }
+
+test_a_thousand_flows_use_every_queue() {
+	[ "$queues" -gt 1 ] || skip "one queue"
+	local pid
+	attach server s0
+	accel pid server rpc_server --port 7001
+	wait_for listening server 7001
+	count_from server s0
+	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 1000 --secs 3
+	mostly_fast server s0 90
+	plain || in_ns server taspilot status --json
+	stop "$pid"
+	detach server s0
+}
+
+test_the_driver_is_unbound_under_the_daemon() {
+	local bus dev driver path
+	path=$(nsenter --net=/run/netns/server -- unshare --mount sh -c 'mount -t sysfs sys /sys; readlink -f /sys/class/net/s0/device')
+	driver=$(readlink -f "$path/driver")
+	dev=$(basename "$path")
+	[ -e "$driver/unbind" ] || skip "no driver to unbind"
+	local before pid
+	before=$(plain || nic)
+	attach server s0
+	pid=$(plain || daemon_pid s0)
+	echo "$dev" >"$driver/unbind"
+	plain || wait_for gone "$pid"
+	echo "$dev" >"$driver/bind"
+	back_again
+	new_nic_attaches
+}
+# A NIC whose driver comes back is a new one, in the namespace where devices are born.
+back_again() {
+	wait_for born
+	ip -n server link set s0 up
+	ip -n server addr add 10.0.0.2/24 dev s0
+	wait_for carrier server s0
+}
+born() {
+	local name
+	name=$(nsenter --net=/proc/self/fd/9 ip -o link | sed -n 's/^[0-9]*: \([^:@]*\):.*52:54:00:00:00:02.*/\1/p')
+	[ -n "$name" ] && nsenter --net=/proc/self/fd/9 ip link set "$name" down &&
+		nsenter --net=/proc/self/fd/9 ip link set "$name" name s0 netns server
+}
+new_nic_attaches() {
+	attach server s0
+	new_connections_are_fast
+	detach server s0
+}
+
+run_tests
