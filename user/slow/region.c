@@ -125,6 +125,14 @@ static int add_to_threads(struct slow *s, struct region *r)
 	return 0;
 }
 
+static void beat(struct slow *s, struct region *r, uint64_t now_ns)
+{
+	struct tp_region *shm = r->fast.base;
+
+	atomic_store_explicit(&shm->heartbeat_ns, now_ns, memory_order_relaxed);
+	atomic_store_explicit(&shm->closing, slow_is_closing(s), memory_order_relaxed);
+}
+
 int region_new(struct slow *s, uid_t uid, struct region **ret_region)
 {
 	struct region *r = calloc(1, sizeof(*r));
@@ -144,6 +152,7 @@ int region_new(struct slow *s, uid_t uid, struct region **ret_region)
 	err = map_memory(r);
 	if (err)
 		goto err_kicks;
+	beat(s, r, s->now_ns);
 	list_add_tail(&s->regions.all, &r->link);
 	err = add_to_threads(s, r);
 	if (err)
@@ -240,12 +249,8 @@ void region_drop_ctx(struct region *r, uint32_t index)
 
 void regions_beat(struct slow *s, uint64_t now_ns)
 {
-	list_each(l, n, &s->regions.all) {
-		struct tp_region *shm = container_of(l, struct region, link)->fast.base;
-
-		atomic_store_explicit(&shm->heartbeat_ns, now_ns, memory_order_relaxed);
-		atomic_store_explicit(&shm->closing, slow_is_closing(s), memory_order_relaxed);
-	}
+	list_each(l, n, &s->regions.all)
+		beat(s, container_of(l, struct region, link), now_ns);
 }
 
 struct tp_slot *slot_at(const struct region *r, uint32_t slot)

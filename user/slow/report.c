@@ -89,6 +89,7 @@ void report_status(struct slow *s, struct text *t)
 	json_num(t, "setups", s->setups);
 	json_num(t, "ring_full", count[TP_V_XDP_RING_FULL_DROP] + count[TP_V_XDP_RING_FULL_PASS]);
 	json_num(t, "stale", s->upcall.stale);
+	why_counts(&s->why, "refused", t);
 	report_fast(&f, t);
 	report_verdicts(count, t);
 	json_close(t, '}');

@@ -49,8 +49,18 @@ static const struct {
 
 void why_note(struct why *w, const struct tp_flow_key *key, uint64_t cookie, enum tp_reason reason)
 {
+	w->count[reason]++;
 	w->note[w->next++ % WHY_NOTES] =
 		(struct why_refusal){ .key = *key, .cookie = cookie, .reason = reason };
+}
+
+void why_counts(const struct why *w, const char *key, struct text *t)
+{
+	json_open(t, key, '{');
+	for (uint32_t i = 0; i < TP_REASON_COUNT; i++)
+		if (w->count[i])
+			json_num(t, reasons[i].name, w->count[i]);
+	json_close(t, '}');
 }
 
 static enum tp_reason noted(const struct why *w, uint64_t cookie)

@@ -24,10 +24,13 @@ struct why_refusal {
 struct why {
 	struct why_refusal note[WHY_NOTES];
 	uint32_t next;			/* free-running */
+	uint64_t count[TP_REASON_COUNT];
 };
 
 void why_note(struct why *w, const struct tp_flow_key *key, uint64_t cookie,
 	      enum tp_reason reason);
+/* JSON: how many claims were refused, by reason, as an object named @key. */
+void why_counts(const struct why *w, const char *key, struct text *t);
 /* JSON: every TCP connection on the NIC's addresses that is not accelerated. @pid, @port: 0 any.
  * 0 or -errno.
  */
