@@ -8,7 +8,7 @@ static const char *check_board(const struct tcp *t)
 {
 	uint32_t at = t->snd_una, sacked = 0, lost = 0, rtx = 0;
 
-	if (t->first_rec + t->nrec > TCP_NREC)
+	if (t->first_rec + t->nrec > t->rec_cap)
 		return "the scoreboard is outside its array";
 	for (uint32_t i = 0; i < t->nrec; i++) {
 		const struct tcp_rec *r = &t->rec[t->first_rec + i];
@@ -33,7 +33,7 @@ static const char *check_ranges(const struct tcp *t)
 {
 	uint32_t at = t->rcv_nxt;
 
-	if (t->nrange > TCP_NRANGE)
+	if (t->nrange > t->range_cap)
 		return "too many ranges";
 	for (uint32_t i = 0; i < t->nrange; i++) {
 		if (!seq_after(t->range[i].start, at) ||

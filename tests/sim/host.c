@@ -331,7 +331,11 @@ void host_init(struct sim *sim, int id)
 	b.slot = h->slot;
 	b.rx = h->rx;
 	b.tx = h->tx;
-	b.ts_ok = s->ts;
+	if (s->pool_bytes) {
+		h->arena = page(s->pool_bytes);
+		tcp_pool_init(&h->pool, h->arena, s->pool_bytes);
+		b.pool = &h->pool;
+	}
 	b.ts_recent = 0xfffffff0U - (uint32_t)!id + (uint32_t)(sim->now_ns / MS);
 	tcp_init(&h->tcp, &b, sim->now_ns);
 	h->last_edge = h->tcp.rcv_edge;
@@ -340,6 +344,8 @@ void host_init(struct sim *sim, int id)
 
 void host_free(struct host *h)
 {
+	tcp_fini(&h->tcp);
+	free(h->arena);
 	free(h->slot);
 	free(h->rx.small);
 	free(h->rx.big);

@@ -70,6 +70,7 @@ void schedule_make(struct schedule *s, uint64_t seed)
 	s->ecn = rnd_ppm(&r, 250000);
 	s->cwnd = (uint32_t)PICK(&r, 1, 2, 10, 10, 10, 100);
 	s->srtt_us = rnd_ppm(&r, 500000) ? (uint32_t)(delay / 500) + 1 : 0;
+	s->pool_bytes = (uint32_t)PICK(&r, 0, 1024, 4096, 65536, 65536, 65536);
 	for (int i = 0; i < 2; i++) {
 		s->isn[i] = rnd_ppm(&r, 500000) ? (uint32_t)rnd_next(&r)
 						: 0U - (uint32_t)rnd_below(&r, 100000);
@@ -82,6 +83,40 @@ void schedule_make(struct schedule *s, uint64_t seed)
 	/* with every sixth segment lost all waits are timeouts: short streams will do */
 	if (s->link[0].loss_ppm >= 100000 || s->link[1].loss_ppm >= 100000)
 		s->host[0].bytes /= 8, s->host[1].bytes /= 8;
+}
+
+bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
+{
+	unsigned int mbit, rtt_ms, loss, jitter;
+	char cc[16] = "cubic";
+
+	if (sscanf(spec, "%u,%u,%u,%u,%15s", &mbit, &rtt_ms, &loss, &jitter, cc) < 4 || !mbit)
+		return false;
+	*s = (struct schedule){
+		.seed = seed,
+		.mss = 1448,
+		.sack = true,
+		.ts = true,
+		.cwnd = 10,
+		.srtt_us = rtt_ms * 1000,
+		.wscale = { 7, 7 },
+		.pool_bytes = 65536,
+	};
+	for (int i = 0; i < 2; i++) {
+		s->link[i].delay_ns = rtt_ms * MS / 2;
+		s->host[i] = (struct host_cfg){
+			.write_max = 65536, .read_max = 65536, .write_gap_ns = 1000,
+			.read_gap_ns = 1000, .rx_order = 22, .tx_order = 22, .max_segs = 1,
+		};
+		memcpy(s->cc[i], cc, sizeof(cc));
+	}
+	s->host[0].bytes = mbit * 1000000ULL / 8 * 10;		/* ten seconds' worth */
+	s->link[0].ns_per_byte = 8000 / mbit;
+	s->link[0].queue_bytes = mbit * 1000 / 8 * (rtt_ms > 20 ? rtt_ms : 20);
+	s->link[0].loss_ppm = loss;
+	s->link[0].jitter_ppm = jitter;
+	s->link[0].jitter_ns = 3 * MS;
+	return true;
 }
 
 void schedule_print(const struct schedule *s)

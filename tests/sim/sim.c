@@ -3,9 +3,11 @@
  * sim.c - the virtual clock, the queue of events, and main().
  *
  *	sim [--seeds N] [--first S] [--trace]
+ *	sim --bulk MBIT,RTT_MS,LOSS_PPM,JITTER_PPM[,CC]
  *
  * Runs the schedules of seeds S..S+N-1. One that fails is printed with its parameters;
- * `sim --first SEED --seeds 1 --trace` repeats it segment by segment.
+ * `sim --first SEED --seeds 1 --trace` repeats it segment by segment. With --bulk all of
+ * them are one way bulk transfers over such a link, and goodput is printed.
  */
 #include "sim.h"
 
@@ -15,7 +17,7 @@
 #include <stdlib.h>
 
 #define TIME_LIMIT	(200000 * SEC)
-#define EVENT_LIMIT	3000000ULL
+#define EVENT_LIMIT	20000000ULL
 
 struct event {
 	uint64_t at_ns, order;		/* @order: first come, first served */
@@ -158,13 +160,27 @@ static void play(struct sim *sim)
 	}
 }
 
-static bool run(uint64_t seed, bool trace)
+static void report(const struct sim *sim, uint64_t begin_ns)
+{
+	const struct tcp *t = &sim->host[0].tcp;
+	double s = (double)(sim->now_ns - begin_ns) / 1e9;
+
+	printf("  %.2f Mbit/s, %.3f s, %llu segments, %llu resent, srtt %u us, cwnd %u\n",
+	       (double)sim->host[1].read * 8 / 1e6 / s, s,
+	       (unsigned long long)sim->host[0].sent_segs, (unsigned long long)t->retransmits,
+	       t->rtt.srtt_us, t->cc.cwnd);
+}
+
+static bool run(uint64_t seed, bool trace, const char *bulk)
 {
 	struct queue queue = { 0 };
 	struct schedule schedule;
 	struct sim sim = { .schedule = &schedule, .queue = &queue, .trace = trace };
 
-	schedule_make(&schedule, seed);
+	if (!bulk)
+		schedule_make(&schedule, seed);
+	else if (!schedule_bulk(&schedule, seed, bulk))
+		return false;
 	sim.now_ns = 1000 * SEC + seed % 7919;
 	for (int i = 0; i < 2; i++) {
 		schedule.link[i].dark_at_ns += sim.now_ns;
@@ -174,6 +190,8 @@ static bool run(uint64_t seed, bool trace)
 	for (int i = 0; i < 2; i++)
 		host_init(&sim, i);
 	play(&sim);
+	if (bulk)
+		report(&sim, 1000 * SEC + seed % 7919);
 
 	while (queue.n)
 		free(queue_pop(&queue).packet);
@@ -189,24 +207,28 @@ int main(int argc, char **argv)
 		{ "seeds", required_argument, NULL, 'n' },
 		{ "first", required_argument, NULL, 'f' },
 		{ "trace", no_argument, NULL, 't' },
+		{ "bulk", required_argument, NULL, 'b' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t first = 1, n = 2000, failed = 0;
+	const char *bulk = NULL;
 	bool trace = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "n:f:t", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "n:f:tb:", options, NULL)) != -1) {
 		if (c == 'n')
 			n = strtoull(optarg, NULL, 0);
 		else if (c == 'f')
 			first = strtoull(optarg, NULL, 0);
 		else if (c == 't')
 			trace = true;
+		else if (c == 'b')
+			bulk = optarg;
 		else
 			return 2;
 	}
 	for (uint64_t seed = first; seed < first + n; seed++)
-		failed += !run(seed, trace);
+		failed += !run(seed, trace, bulk);
 	printf("sim: %llu of %llu schedules failed\n", (unsigned long long)failed,
 	       (unsigned long long)n);
 	return failed ? 1 : 0;

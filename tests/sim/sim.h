@@ -75,12 +75,15 @@ struct schedule {
 	uint32_t isn[2];
 	uint32_t cwnd;
 	uint32_t srtt_us;
+	uint32_t pool_bytes;
 	char cc[2][16];
 	struct link_cfg link[2];	/* 0: from host 0 to host 1 */
 	struct host_cfg host[2];
 };
 
 void schedule_make(struct schedule *s, uint64_t seed);
+/* A bulk transfer; false: @spec makes no sense. */
+bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec);
 void schedule_print(const struct schedule *s);
 
 struct packet {
@@ -101,6 +104,8 @@ struct host {
 	struct tcp tcp;
 	struct tp_slot *slot;
 	struct tp_pipe_mem rx, tx;
+	struct tcp_pool pool;
+	void *arena;
 
 	/* the program's side */
 	uint64_t tx_geom, written, read, told_peer;

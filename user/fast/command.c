@@ -41,6 +41,7 @@ static void set_free(struct fast *t, struct flow *f)
 	timer_clear(&t->wheel, &f->timer);
 	list_del(&f->busy);
 	flow_unlink(&t->flows, f);
+	tcp_fini(&f->tcp);
 	if (f->appq->by_slot[f->slot] == f)
 		f->appq->by_slot[f->slot] = NULL;
 	atomic_fetch_or_explicit(&f->shm->fast_flags, TP_F_FINAL, memory_order_release);

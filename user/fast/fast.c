@@ -69,6 +69,21 @@ static void thread_free(struct fast *t)
 	free(t);
 }
 
+/* Touched only as far as it is used. Without it flows do with what they have. */
+static void pool_init(struct fast *t)
+{
+	void *arena = mmap(NULL, TCP_POOL_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	tcp_pool_init(&t->tcp_pool, arena, arena == MAP_FAILED ? 0 : TCP_POOL_BYTES);
+}
+
+static void pool_free(struct fast *t)
+{
+	if (t->tcp_pool.size)
+		munmap(t->tcp_pool.arena, t->tcp_pool.size);
+}
+
 static int thread_init(struct fast *t)
 {
 	const struct xio_config xc = xio_config(t->set, t->index);
@@ -86,6 +101,7 @@ static int thread_init(struct fast *t)
 	if (err)
 		goto err_xio;
 
+	pool_init(t);
 	gso_open(&t->gso, t->set->ifname, t->set->cfg.ifindex);
 	list_init(&t->busy);
 	list_init(&t->telling);
@@ -107,6 +123,7 @@ err_rings:
 static void thread_undo(struct fast *t)
 {
 	gso_close(&t->gso);
+	pool_free(t);
 	wake_free(&t->wake);
 	xio_close(&t->xio);
 	flow_table_free(&t->flows);
@@ -318,6 +335,7 @@ static struct flow *flow_new(const struct fast_set *s, const struct fast_install
 	list_init(&f->telling);
 	frame_head_init(&f->head, in->eth, &in->key, in->tos, in->ttl);
 	complete_begin(&begin, s, f);
+	begin.pool = &s->thread[thread]->tcp_pool;
 	f->tx = begin.tx;
 	tcp_init(&f->tcp, &begin, clock_ns());
 	return f;
@@ -404,8 +422,14 @@ int fast_send(struct fast_set *s, uint32_t thread, const struct fast_cmd *cmd)
 		return err;
 	spsc_commit(&t->cmds);
 	if (needs_wake(t, cmd))
-		wake_up(&t->wake);
+		s->to_wake |= 1U << thread;
 	return 0;
+}
+
+void fast_flush(struct fast_set *s)
+{
+	for (; s->to_wake; s->to_wake &= s->to_wake - 1)
+		wake_up(&s->thread[__builtin_ctz(s->to_wake)]->wake);
 }
 
 /* ---- events ---- */

@@ -118,6 +118,11 @@ void tcp_init(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 {
 	memset(t, 0, sizeof(*t));
 	t->slot = b->slot;
+	t->pool = b->pool;
+	t->rec = t->own_rec;
+	t->rec_cap = TCP_NREC;
+	t->range = t->own_range;
+	t->range_cap = TCP_NRANGE;
 	t->mss = (uint16_t)clamp(b->mss, 48, 65535);
 	t->flags = (b->ts_ok ? T_TS : 0) | (b->sack_ok ? T_SACK : 0) | (b->ecn_ok ? T_ECN : 0);
 	rtt_init(&t->rtt, b->srtt_us, b->rttvar_us, b->rto_us, b->rto_min_us, now_ns);
@@ -130,6 +135,13 @@ void tcp_init(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 		t->flags |= T_ACK_NOW;
 	t->opts = (uint8_t)atomic_load_explicit(&t->slot->opts, memory_order_relaxed);
 	tcp_look_tx(t);
+}
+
+void tcp_fini(struct tcp *t)
+{
+	tcp_board_free(t);
+	tcp_ranges_forget(t);
+	t->flags |= T_DEAD;
 }
 
 uint32_t tcp_app(struct tcp *t, uint64_t now_ns)

@@ -102,11 +102,14 @@ struct tcp_begin {
 	struct tp_slot *slot;		/* shared; words the program writes are bounded */
 	struct tp_pipe_mem rx, tx;
 	uint32_t rx_order_max, tx_order_max;	/* pipes grow up to 1 << this */
+	struct tcp_pool *pool;		/* of the flow's thread (tcp_pool.h); NULL: none */
 };
 
 struct tcp;				/* struct tcp is laid out in tcp_flow.h */
 
+/* Between the two @t must not move; tcp_fini gives back what it borrowed from the pool. */
 void tcp_init(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns);
+void tcp_fini(struct tcp *t);
 
 /* One segment that belongs to this flow. Its checksum is good. Returns TCP_DO_*. */
 uint32_t tcp_rx(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns);

@@ -10,6 +10,7 @@
  *	tcp_recover.c	what to do about loss: recovery, timeout, probe, undo
  *	tcp_tx.c	a segment out
  *	tcp_timer.c	when something must happen though nothing arrives
+ *	tcp_pool.c	memory to borrow while much is missing
  *
  * Sequence numbers and positions. A position is a 64-bit count of bytes in a pipe:
  *	rx: rcv_nxt is rx_head (+ 1 when the peer's FIN was taken)
@@ -23,11 +24,12 @@
 
 #include "rtt.h"
 #include "tcp.h"
+#include "tcp_pool.h"
 
 #define TCP_NEVER	(~0ULL)
 #define TCP_ACK_MIN_US	40000U		/* delayed ACK: Linux's TCP_ATO_MIN */
-#define TCP_NRANGE	32		/* runs of out-of-order bytes that we hold */
-#define TCP_NREC	48		/* records of the scoreboard */
+#define TCP_NRANGE	6		/* runs of out-of-order bytes without a block of the pool */
+#define TCP_NREC	6		/* records of the scoreboard likewise */
 
 /* Flags of struct tcp. */
 #define T_TS		(1U << 0)	/* timestamps on */
@@ -63,7 +65,7 @@
 
 /* Any of these: tcp_rx takes the long path. */
 #define T_SLOW		(T_PEER_FIN | T_FIN_AHEAD | T_RELEASED | T_DEAD | T_ECE | T_DSACK | \
-			 T_FRTO | T_UNDO | T_TLP_OUT)
+			 T_FRTO | T_TLP_OUT)
 
 /* What rtx_at will do. */
 enum tcp_rtx_kind { TCP_RTX_NONE, TCP_RTX_RTO, TCP_RTX_TLP, TCP_RTX_REORDER, TCP_RTX_PERSIST };
@@ -103,13 +105,16 @@ struct tcp {
 	uint8_t ca;			/* enum tcp_ca */
 	uint8_t rtx_kind;		/* enum tcp_rtx_kind */
 	uint8_t backoff;		/* of the retransmission or persist timer */
-	uint8_t nrange;			/* out-of-order runs */
 
 	alignas(TP_LINE) uint32_t snd_una;
 	uint32_t snd_nxt;
 	uint32_t snd_wnd;
 	uint32_t snd_wl1;		/* seq of the segment that set snd_wnd */
 	uint64_t tx_tail, tx_head, tx_geom;	/* ours; the program's as last bounded */
+	struct tcp_rec *rec;		/* the scoreboard, from first_rec on, nrec of them */
+	uint16_t first_rec, nrec, rec_cap;
+	uint16_t nrange, range_cap;	/* out-of-order runs */
+	uint8_t rec_class, range_class;	/* of the pool, 0: our own */
 	uint32_t sacked, lost, rtx;	/* bytes of the scoreboard in these states */
 	uint16_t mss, mss_now;		/* payload; mss_now: also at most half the peer's window */
 	uint8_t snd_wscale, rcv_wscale;
@@ -161,11 +166,10 @@ struct tcp {
 
 	/* receive: the exceptional */
 	uint32_t rcv_fin;
+	struct tcp_sack *range;		/* in order, nrange of them */
 	struct tcp_sack dsack;
 	uint32_t recent[TCP_NSACK];	/* a sequence number of each block to report, newest first */
 	uint8_t nrecent;
-	uint8_t nrec;
-	uint8_t first_rec;
 	uint64_t challenge_ns;
 	uint32_t challenges;
 	uint64_t oow_ns;		/* last ACK of a segment out of window */
@@ -175,8 +179,10 @@ struct tcp {
 	uint32_t rx_order_max, tx_order_max;
 	uint64_t rx_bytes, tx_bytes, retransmits, ooo;
 
-	struct tcp_rec rec[TCP_NREC];
-	struct tcp_sack range[TCP_NRANGE];
+	/* here while there are few, else in blocks of the pool */
+	struct tcp_pool *pool;
+	struct tcp_rec own_rec[TCP_NREC];
+	struct tcp_sack own_range[TCP_NRANGE];
 };
 
 /* What one ACK told, gathered by the scoreboard for recovery and congestion control. */
@@ -264,12 +270,15 @@ uint32_t tcp_sack_blocks(struct tcp *t, struct tcp_sack *ret_blocks, uint32_t ma
 void tcp_dsack(struct tcp *t, uint32_t start, uint32_t end);
 void tcp_quick_ack(struct tcp *t);		/* acknowledge at once, for a while */
 
+void tcp_ranges_forget(struct tcp *t);		/* nothing out of order is held any more */
+
 /* tcp_ack.c */
 uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns);
 uint32_t tcp_ack_plain(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns);
 void tcp_set_mss_now(struct tcp *t);
 
 /* tcp_sack.c */
+void tcp_board_free(struct tcp *t);		/* gives its block back, empty or not */
 void tcp_board_sent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_ns);
 void tcp_board_resent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_ns);
 void tcp_board_ack(struct tcp *t, uint32_t ack, struct tcp_acked *a);

@@ -4,8 +4,8 @@
  *
  * Bytes go straight to the place in the ring where they belong, also when bytes before them
  * are missing; range[] says which runs beyond rcv_nxt are there. When a hole is filled,
- * rx_head jumps over the runs that have become contiguous. More than TCP_NRANGE runs: the
- * segment is dropped, the peer sends it again.
+ * rx_head jumps over the runs that have become contiguous. No room for one more run, nor a
+ * block to borrow (tcp_pool.h): the segment is dropped, the peer sends it again.
  *
  *	rx_tail      rx_head                                  rx_tail + limit
  *	   | unread     |  hole  | range[0] |  hole  | range[1] |        |
@@ -105,12 +105,44 @@ static void replace_ranges(struct tcp *t, uint32_t first, uint32_t last, uint32_
 			   uint32_t end)
 {
 	memmove(&t->range[first + 1], &t->range[last], (t->nrange - last) * sizeof(t->range[0]));
-	t->nrange = (uint8_t)(t->nrange + 1 - (last - first));
+	t->nrange = (uint16_t)(t->nrange + 1 - (last - first));
 	t->range[first] = (struct tcp_sack){ start, end };
 }
 
+/* Room for one more run? */
+static bool range_room(struct tcp *t)
+{
+	uint8_t class = t->range_class + 1;
+	struct tcp_sack *block;
+
+	if (t->nrange < t->range_cap)
+		return true;
+	block = tcp_pool_get(t->pool, class);
+	if (!block)
+		return false;
+	memcpy(block, t->range, t->nrange * sizeof(*block));
+	if (t->range_class)
+		tcp_pool_put(t->pool, t->range_class, t->range);
+	t->range = block;
+	t->range_class = class;
+	t->range_cap = (uint16_t)(tcp_pool_bytes(class) / sizeof(*block));
+	return true;
+}
+
+void tcp_ranges_forget(struct tcp *t)
+{
+	t->nrange = 0;
+	t->nrecent = 0;
+	if (!t->range_class)
+		return;
+	tcp_pool_put(t->pool, t->range_class, t->range);
+	t->range = t->own_range;
+	t->range_class = 0;
+	t->range_cap = TCP_NRANGE;
+}
+
 /* Which runs does [start, end) touch? False: none, and there is no room for another. */
-static bool touched(const struct tcp *t, uint32_t start, uint32_t end, uint32_t *ret_first,
+static bool touched(struct tcp *t, uint32_t start, uint32_t end, uint32_t *ret_first,
 		    uint32_t *ret_last)
 {
 	uint32_t first = 0, last;
@@ -121,7 +153,7 @@ static bool touched(const struct tcp *t, uint32_t start, uint32_t end, uint32_t 
 		last++;
 	*ret_first = first;
 	*ret_last = last;
-	return first != last || t->nrange < TCP_NRANGE;
+	return first != last || range_room(t);
 }
 
 /* The block with @seq is the newest: it is reported first (RFC 2018 section 4). */
@@ -258,9 +290,12 @@ static void advance(struct tcp *t, uint32_t end)
 	while (n < t->nrange && seq_before_eq(t->range[n].start, end))
 		end = seq_max(end, t->range[n++].end);
 	if (n) {
-		t->nrange = (uint8_t)(t->nrange - n);
+		t->nrange = (uint16_t)(t->nrange - n);
 		memmove(t->range, t->range + n, t->nrange * sizeof(t->range[0]));
-		tidy_recent(t);
+		if (t->nrange)
+			tidy_recent(t);
+		else
+			tcp_ranges_forget(t);
 		t->flags |= T_ACK_NOW;
 	}
 	t->rx_bytes += end - t->rcv_nxt;

@@ -62,7 +62,7 @@ static void enter_recovery(struct tcp *t, uint64_t now_ns)
 /* Back to where nothing is wrong, or nearly. */
 static void settle(struct tcp *t)
 {
-	t->flags &= ~(T_UNDO | T_FRTO | T_FRTO_NEW);
+	t->flags &= ~(T_FRTO | T_FRTO_NEW);
 	t->dupacks = 0;
 	t->reno_sacked = 0;
 	t->ca = t->sacked ? TCP_DISORDER : TCP_OPEN;
@@ -75,13 +75,22 @@ static void end_reduction(struct tcp *t)
 	settle(t);
 }
 
+/* It was no loss: in recovery that means reordering, and RACK shall wait from now on. */
 static void undo(struct tcp *t)
 {
+	if (t->ca != TCP_LOSS)
+		t->flags |= T_REORDERED;
 	if (t->cc.ops->undo)
 		t->cc.ops->undo(&t->cc);
 	t->cc.cwnd = tcp_max(t->cc.cwnd, t->cc.prior_cwnd);
 	t->cc.ssthresh = tcp_max(t->cc.ssthresh, t->cc.prior_ssthresh);
 	t->flags &= ~(T_UNDO | T_CWR);
+}
+
+/* D-SACKs have come for all that was resent. They often come after recovery is over. */
+static bool all_rtx_needless(const struct tcp *t)
+{
+	return (t->flags & (T_UNDO | T_RTX_ANY)) == (T_UNDO | T_RTX_ANY) && !t->undo_rtx;
 }
 
 /* The ACK is of something sent before the first retransmission. */
@@ -96,7 +105,7 @@ static bool may_undo(const struct tcp *t, const struct tcp_seg *s)
 {
 	if (!(t->flags & T_UNDO))
 		return false;
-	return answers_original(t, s) || (t->flags & T_RTX_ANY && !t->undo_rtx);
+	return answers_original(t, s) || all_rtx_needless(t);
 }
 
 /* PRR: what may be sent for what has arrived, so that flight ends at ssthresh. */
@@ -306,6 +315,10 @@ void tcp_recover_ack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a
 	else if (a->sacked)
 		t->dupacks++;
 	leave_states(t, s, a);
+	if (a->dsack && t->ca != TCP_LOSS && all_rtx_needless(t)) {
+		undo(t);
+		settle(t);
+	}
 	if (t->ca < TCP_RECOVERY && !t->sacked && a->advanced)
 		t->dupacks = 0;
 	if (t->flags & T_FRTO)

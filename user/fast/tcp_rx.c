@@ -199,8 +199,7 @@ static uint32_t take_fin(struct tcp *t, uint64_t now_ns)
 	t->flags = (t->flags | T_PEER_FIN) & ~T_FIN_AHEAD;
 	t->rcv_nxt++;
 	t->rcv_edge = seq_max(t->rcv_edge, t->rcv_nxt);
-	t->nrange = 0;
-	t->nrecent = 0;
+	tcp_ranges_forget(t);
 	/* after rx_head: who sees EOF sees all bytes before it */
 	atomic_fetch_or_explicit(&t->slot->fast_flags, TP_F_EOF, memory_order_release);
 	if (!(t->flags & (T_ACK_NOW | T_ACK_LATER))) {

@@ -10,9 +10,9 @@
  *	snd_una                                               snd_nxt
  *	   | lost | lost, resent | SACKed | in flight | SACKed | in flight |
  *
- * There are TCP_NREC of them. When a split does not fit, information is given up, never
- * correctness: alike neighbours join, then a SACK block is ignored (its bytes may be sent
- * twice), and what must be recorded, a transmission, makes room by joining unlike ones.
+ * A few of them are the flow's own, more are borrowed (tcp_pool.h). When there is no room for
+ * a split, information is given up, never correctness: a SACK block is ignored (its bytes may
+ * be sent twice), and what must be recorded, a transmission, makes room by joining records.
  *
  * What is lost is judged by RACK (RFC 8985): bytes sent before something that has arrived,
  * by more than the reordering window. Time is in ticks of 1.024 us.
@@ -125,19 +125,61 @@ static void join_cheapest(struct tcp *t)
 	join_unlike(t, best);
 }
 
+/* Move the records to a block of the next class, if the pool has one. */
+static bool grow_board(struct tcp *t)
+{
+	uint8_t class = t->rec_class + 1;
+	struct tcp_rec *block = tcp_pool_get(t->pool, class), *from = rec_at(t, 0);
+
+	if (!block)
+		return false;
+	memcpy(block, from, t->nrec * sizeof(*block));
+	if (t->rec_class)
+		tcp_pool_put(t->pool, t->rec_class, t->rec);
+	t->rec = block;
+	t->rec_class = class;
+	t->rec_cap = (uint16_t)(tcp_pool_bytes(class) / sizeof(*block));
+	t->first_rec = 0;
+	return true;
+}
+
+/* Back to the few records of our own. */
+static void shrink_board(struct tcp *t)
+{
+	tcp_pool_put(t->pool, t->rec_class, t->rec);
+	t->rec = t->own_rec;
+	t->rec_class = 0;
+	t->rec_cap = TCP_NREC;
+	t->first_rec = 0;
+}
+
+void tcp_board_free(struct tcp *t)
+{
+	t->nrec = 0;
+	t->first_rec = 0;
+	if (t->rec_class)
+		shrink_board(t);
+}
+
+static bool has_room(struct tcp *t, uint32_t n)
+{
+	return t->nrec + n <= t->rec_cap || grow_board(t);
+}
+
 /* Room for @n more records, n <= 2, whatever it costs. */
 static void make_room(struct tcp *t, uint32_t n)
 {
-	if (t->nrec + n > TCP_NREC)
-		join_alike(t);
-	while (t->nrec + n > TCP_NREC)
+	if (has_room(t, n))
+		return;
+	join_alike(t);
+	while (t->nrec + n > t->rec_cap)
 		join_cheapest(t);
 }
 
 /* The caller knows that there is room. */
 static struct tcp_rec *insert_rec(struct tcp *t, uint32_t i)
 {
-	if (t->first_rec + t->nrec == TCP_NREC) {
+	if (t->first_rec + t->nrec == t->rec_cap) {
 		memmove(t->rec, rec_at(t, 0), t->nrec * sizeof(struct tcp_rec));
 		t->first_rec = 0;
 	}
@@ -250,6 +292,8 @@ void tcp_board_ack(struct tcp *t, uint32_t ack, struct tcp_acked *a)
 	}
 	if (seq_after(ack, t->fack))
 		t->fack = ack;
+	if (!t->nrec && t->rec_class)
+		shrink_board(t);
 }
 
 static void sack_rec(struct tcp *t, struct tcp_rec *r, struct tcp_acked *a)
@@ -271,7 +315,7 @@ static bool isolate(struct tcp *t, uint32_t *i, uint32_t start, uint32_t end)
 	struct tcp_rec *r = rec_at(t, *i);
 	uint32_t splits = seq_before(r->start, start) + seq_after(r->end, end);
 
-	if (t->nrec + splits > TCP_NREC)
+	if (splits && !has_room(t, splits))
 		return false;
 	if (seq_before(r->start, start))
 		split(t, (*i)++, start);

@@ -97,6 +97,7 @@ struct fast {
 	struct idle idle;
 	struct xio xio;
 	struct gso gso;
+	struct tcp_pool tcp_pool;	/* what flows borrow while a path is bad */
 	struct stats stats;
 };
 
@@ -109,6 +110,7 @@ struct fast_set {
 	_Atomic uint32_t slow_asleep;	/* both: slow thread sets, fast threads clear */
 	_Atomic bool stop;
 	uint32_t next;			/* fast_recv: whose turn */
+	uint32_t to_wake;		/* bit i: fast_flush() wakes thread i */
 	_Atomic uint8_t *owner;		/* [TP_MAX_FLOWS] thread + 1, 0 none; slow thread writes */
 };
 
