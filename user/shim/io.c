@@ -26,6 +26,7 @@
 
 #define RX_REAL		(-4095)		/* step's verdict: the real fd has the rest */
 #define RW_MAX		0x7ffff000U	/* Linux moves no more in one call */
+#define RX_TELL	16384U		/* bytes read, at most, before the fast thread hears of it */
 #define TX_FLOOR	65536U		/* bytes that a pipe may always hold (if tx_max allows) */
 
 /* A place in the caller's vector. */
@@ -128,16 +129,18 @@ static void rx_publish(struct conn *c)
 							memory_order_relaxed));
 }
 
-/* Should the fast thread hear of the room? Writes tell it too; this is for pure readers: often
- * enough that a peer which filled our window hears of room before it has none left.
+/* Should the fast thread hear of the room? Writes tell it too; this is for pure readers. What the peer
+ * may send is at least what once lay in the ring, so half a ring is early enough.
  */
-static bool rx_worth_a_kick(struct conn *c, uint64_t head, uint64_t tail)
+static bool rx_worth_a_kick(struct conn *c, uint64_t geom, uint64_t tail)
 {
-	uint32_t max = c->slot->rx_max, mss = c->slot->mss;
-	uint64_t freed = tail - c->rx_told;
-	bool tight = head - c->rx_told > max / 2;
+	uint32_t step = pipe_size(geom) / 2;
 
-	if (freed < (tight ? 2ULL * mss : max / 8))
+	if (step > RX_TELL)
+		step = RX_TELL;
+	if (step > c->slot->rx_max / 4)
+		step = c->slot->rx_max / 4;
+	if (tail - c->rx_told < step)
 		return false;
 	c->rx_told = tail;
 	return true;
@@ -168,7 +171,7 @@ static ssize_t step_pipe(struct conn *c, struct iter *it, int flags, uint64_t he
 	atomic_signal_fence(memory_order_seq_cst);
 	copy_out(c, geom, tail, it, n, flags & MSG_TRUNC);
 	rx_publish(c);
-	*ret_kick = rx_worth_a_kick(c, head, tail + n);
+	*ret_kick = rx_worth_a_kick(c, geom, tail + n);
 	return n;
 }
 
