@@ -554,6 +554,7 @@ int main(int argc, char **argv)
 			install(flows++, fd);
 		while (fast_recv(set, e))
 			handle(e);
+		fast_flush(set);
 	}
 	kill(child, SIGKILL);
 	report();

@@ -27,7 +27,7 @@ static uint64_t arrivals(struct idle *i, uint64_t at_ns, int n, uint64_t gap_us)
 static uint64_t spins_us(struct idle *i, uint64_t at_ns)
 {
 	for (uint64_t us = 0; us < 10000; us++)
-		if (idle_next(i, at_ns + us * US, false) != IDLE_SPIN)
+		if (idle_next(i, at_ns + us * US, IDLE_NOBODY) != IDLE_SPIN)
 			return us;
 	return ~0ULL;
 }
@@ -60,7 +60,7 @@ static void a_new_thread_blocks(void **state)
 
 	(void)state;
 	idle_init(&i, FAST_POLL_ADAPTIVE);
-	assert_int_equal(idle_next(&i, 5 * US, false), IDLE_BLOCK);
+	assert_int_equal(idle_next(&i, 5 * US, IDLE_NOBODY), IDLE_BLOCK);
 }
 
 static void after_a_long_silence_a_few_frames_bring_the_spin_back(void **state)
@@ -83,7 +83,7 @@ static void a_program_at_work_on_our_cpu_is_waited_for(void **state)
 	(void)state;
 	idle_init(&i, FAST_POLL_ADAPTIVE);
 	at = arrivals(&i, 1, 100, 10);
-	assert_int_equal(idle_next(&i, at, true), IDLE_WAIT_KICK);
+	assert_int_equal(idle_next(&i, at, IDLE_PROGRAM), IDLE_WAIT_KICK);
 }
 
 static void a_program_that_never_answers_is_given_up(void **state)
@@ -93,13 +93,66 @@ static void a_program_that_never_answers_is_given_up(void **state)
 	(void)state;
 	idle_init(&i, FAST_POLL_ADAPTIVE);
 	for (uint32_t n = 0; n < IDLE_KICKS; n++)
-		assert_int_equal(idle_next(&i, n * 200 * US, true), IDLE_WAIT_KICK);
+		assert_int_equal(idle_next(&i, n * 200 * US, IDLE_PROGRAM), IDLE_WAIT_KICK);
 	assert_true(idle_gave_up(&i));
-	assert_int_equal(idle_next(&i, 2000 * US, true), IDLE_BLOCK);
+	assert_int_equal(idle_next(&i, 2000 * US, IDLE_PROGRAM), IDLE_BLOCK);
 
 	idle_worked(&i, 3000 * US, false);
 	assert_false(idle_gave_up(&i));
-	assert_int_equal(idle_next(&i, 3001 * US, true), IDLE_WAIT_KICK);
+	assert_int_equal(idle_next(&i, 3001 * US, IDLE_PROGRAM), IDLE_WAIT_KICK);
+}
+
+/* One idle time of @us, ended by frames. Returns for how long it spun. */
+static uint64_t idle_time(struct idle *i, uint64_t *at_ns, uint64_t us)
+{
+	uint64_t spun = 0;
+
+	for (; us; us--, *at_ns += US)
+		spun += idle_next(i, *at_ns, IDLE_NOBODY) == IDLE_SPIN;
+	idle_worked(i, *at_ns, true);
+	return spun;
+}
+
+static void spins_that_never_pay_become_rare(void **state)
+{
+	uint64_t at = 1, spun = 0;
+	struct idle i;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	at = arrivals(&i, at, 100, 100);
+	for (int n = 0; n < 1000; n++)
+		spun += idle_time(&i, &at, 120);
+	assert_in_range(spun, 1, 1000 * 120 / 10);
+}
+
+static void when_the_peer_gets_quicker_spinning_comes_back(void **state)
+{
+	uint64_t at = 1, spun = 0;
+	struct idle i;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	for (int n = 0; n < 200; n++)
+		idle_time(&i, &at, 120);
+	for (int n = 0; n < 200; n++)
+		idle_time(&i, &at, 20);
+	for (int n = 0; n < 100; n++)
+		spun += idle_time(&i, &at, 20);
+	assert_in_range(spun, 1900, 2000);
+}
+
+static void the_slow_thread_on_our_cpu_is_not_kept_from_it(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	at = arrivals(&i, 1, 100, 10);
+	assert_int_equal(idle_next(&i, at, IDLE_SLOW), IDLE_BLOCK);
+	assert_int_equal(idle_next(&i, at, IDLE_NOBODY), IDLE_SPIN);
+	assert_int_equal(idle_next(&i, at + US, IDLE_SLOW), IDLE_BLOCK);
 }
 
 static void busy_always_spins_and_event_never(void **state)
@@ -111,8 +164,8 @@ static void busy_always_spins_and_event_never(void **state)
 	idle_init(&event, FAST_POLL_EVENT);
 	arrivals(&event, 1, 100, 5);
 	for (uint64_t us = 1; us < 1000000; us *= 3) {
-		assert_int_equal(idle_next(&busy, us * US, us & 1), IDLE_SPIN);
-		assert_int_equal(idle_next(&event, us * US, us & 1), IDLE_BLOCK);
+		assert_int_equal(idle_next(&busy, us * US, us % 3), IDLE_SPIN);
+		assert_int_equal(idle_next(&event, us * US, us % 3), IDLE_BLOCK);
 	}
 }
 
@@ -124,6 +177,9 @@ int main(void)
 		cmocka_unit_test(after_a_long_silence_a_few_frames_bring_the_spin_back),
 		cmocka_unit_test(a_program_at_work_on_our_cpu_is_waited_for),
 		cmocka_unit_test(a_program_that_never_answers_is_given_up),
+		cmocka_unit_test(spins_that_never_pay_become_rare),
+		cmocka_unit_test(when_the_peer_gets_quicker_spinning_comes_back),
+		cmocka_unit_test(the_slow_thread_on_our_cpu_is_not_kept_from_it),
 		cmocka_unit_test(busy_always_spins_and_event_never),
 	};
 

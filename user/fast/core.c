@@ -116,14 +116,17 @@ static bool work_waits(struct fast *t)
 	return atomic_load_explicit(&t->set->stop, memory_order_relaxed);
 }
 
-static bool program_awake(struct fast *t)
+static enum idle_other who_works(struct fast *t)
 {
+	const _Atomic uint32_t *slow = t->set->cfg.slow_cpu;
 	uint32_t cpu = (uint32_t)sched_getcpu();
-	bool awake = false;
 
-	for (struct appq *q = t->appqs; q && !awake; q = q->next)
-		awake = appq_awake_on(q, cpu);
-	return awake;
+	for (struct appq *q = t->appqs; q; q = q->next)
+		if (appq_awake_on(q, cpu))
+			return IDLE_PROGRAM;
+	if (slow && atomic_load_explicit(slow, memory_order_relaxed) == cpu + 1)
+		return IDLE_SLOW;
+	return IDLE_NOBODY;
 }
 
 static uint64_t sleep_ns(const struct fast *t)
@@ -155,7 +158,7 @@ static void wait_kick(struct fast *t)
 
 static void idle(struct fast *t)
 {
-	enum idle_how how = idle_next(&t->idle, t->now_ns, program_awake(t));
+	enum idle_how how = idle_next(&t->idle, t->now_ns, who_works(t));
 
 	if (how == IDLE_SPIN) {
 		__builtin_ia32_pause();

@@ -56,6 +56,8 @@ struct fast_config {
 	bool partial_csum_ok;		/* veth, virtio: a frame may carry only the pseudo-header sum */
 	uint32_t mtu;
 	uint8_t mac[ETH_ALEN];
+	/* slow thread: 1 + the CPU where it is at work, 0 while it waits; NULL: not told */
+	const _Atomic uint32_t *slow_cpu;
 };
 
 /* 0 or -errno; on failure nothing is left behind. */
@@ -119,10 +121,12 @@ struct fast_cmd {
 	};
 };
 
-/* From the slow thread only. Wakes the thread if it sleeps. -EAGAIN: the ring is full
- * (INJECT may then be dropped; for the others retry: the thread always drains it).
+/* From the slow thread only. -EAGAIN: the ring is full (INJECT may then be dropped; for the
+ * others retry: the thread always drains it). A thread that sleeps is woken by fast_flush(),
+ * at the end of the slow thread's turn: at once would mostly mean to lose the CPU to it.
  */
 int fast_send(struct fast_set *s, uint32_t thread, const struct fast_cmd *cmd);
+void fast_flush(struct fast_set *s);
 
 enum fast_event_kind {
 	FAST_EV_PEER_FIN,		/* flow_id: taken, all bytes before it delivered to the pipe */

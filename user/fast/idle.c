@@ -8,13 +8,24 @@
 
 void idle_init(struct idle *i, enum fast_poll poll)
 {
-	*i = (struct idle){ .poll = poll, .gap_ns = GAP_MAX_NS };
+	*i = (struct idle){ .poll = poll, .gap_ns = GAP_MAX_NS, .pays = IDLE_TRY };
+}
+
+/* A spin is over. */
+static void spun(struct idle *i, bool paid)
+{
+	i->spinning = false;
+	i->pays = i->pays - i->pays / 8 + (paid ? 32 : 0);
+	if (i->pays < IDLE_PAYS)
+		i->skips = IDLE_SKIPS;
 }
 
 void idle_worked(struct idle *i, uint64_t now_ns, bool frames)
 {
 	uint64_t gap = now_ns - i->arrived_ns;
 
+	if (i->spinning)
+		spun(i, true);
 	i->since_ns = 0;
 	i->kicks = 0;
 	if (!frames)
@@ -32,17 +43,46 @@ static uint64_t spin_ns(const struct idle *i)
 	return 2 * i->gap_ns < IDLE_SPIN_NS ? 2 * i->gap_ns : IDLE_SPIN_NS;
 }
 
-enum idle_how idle_next(struct idle *i, uint64_t now_ns, bool awake)
+/* At the begin of an idle time: does it begin with a spin? */
+static bool may_spin(struct idle *i)
+{
+	if (!spin_ns(i))
+		return false;
+	if (i->pays >= IDLE_PAYS)
+		return true;
+	if (i->skips && --i->skips)
+		return false;
+	i->pays = IDLE_TRY;
+	return true;
+}
+
+static enum idle_how spin_or_block(struct idle *i, uint64_t now_ns)
+{
+	if (!i->since_ns) {
+		i->since_ns = now_ns;
+		i->spinning = may_spin(i);
+	}
+	if (!i->spinning)
+		return IDLE_BLOCK;
+	if (now_ns - i->since_ns < spin_ns(i))
+		return IDLE_SPIN;
+	spun(i, false);
+	return IDLE_BLOCK;
+}
+
+enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other)
 {
 	if (i->poll == FAST_POLL_BUSY)
 		return IDLE_SPIN;
 	if (i->poll == FAST_POLL_EVENT)
 		return IDLE_BLOCK;
-	if (awake && i->kicks < IDLE_KICKS) {
+	if (other == IDLE_PROGRAM && i->kicks < IDLE_KICKS) {
 		i->kicks++;
 		return IDLE_WAIT_KICK;
 	}
-	if (!i->since_ns)
-		i->since_ns = now_ns;
-	return now_ns - i->since_ns < spin_ns(i) ? IDLE_SPIN : IDLE_BLOCK;
+	if (other == IDLE_SLOW) {
+		i->spinning = false;
+		return IDLE_BLOCK;
+	}
+	return spin_or_block(i, now_ns);
 }

@@ -4,13 +4,15 @@
  *
  *	a program on our CPU is at work on	WAIT_KICK: give it the CPU; its kick, and
  *	what we gave it				nothing else, ends the wait (200 us at most)
+ *	the slow thread is at work on our CPU	BLOCK: until a frame, a kick, a command, a timer
  *	frames came lately, and often		SPIN: look again, without system calls
- *	else					BLOCK: until a frame, a kick, a command, a timer
+ *	else					BLOCK
  *
  * A wake across cores costs its waker 12 us and its target 20-40 us (COSTS in
  * docs/performance.md): spinning avoids both for as long as the next frame is near. How
- * near, the gaps between the last arrivals say. There is no sched_yield: it would cost
- * milliseconds as soon as somebody else's task is on the CPU.
+ * near, the gaps between the last arrivals say. Whether it pays, the last spins say: if
+ * most end without a frame, there are none for a while, then a few to try. There is no
+ * sched_yield: it would cost milliseconds as soon as somebody else's task is on the CPU.
  *
  * Pure: the clock is an argument.
  */
@@ -26,6 +28,9 @@
 #define IDLE_RARE_NS	200000ULL	/* arrivals rarer than this: no spin */
 #define IDLE_KICK_NS	200000ULL	/* longest WAIT_KICK */
 #define IDLE_KICKS	5U		/* so many in vain: the program is busy with other things */
+#define IDLE_PAYS	96U		/* of 256 spins must end with a frame */
+#define IDLE_TRY	160U		/* what a new try starts with: some five spins in vain */
+#define IDLE_SKIPS	64U		/* idle times without a spin between two tries */
 
 enum idle_how { IDLE_SPIN, IDLE_WAIT_KICK, IDLE_BLOCK };
 
@@ -35,13 +40,19 @@ struct idle {
 	uint64_t gap_ns;		/* between arrivals, smoothed */
 	uint64_t since_ns;		/* idle since; 0: at work */
 	uint32_t kicks;			/* WAIT_KICKs in a row that nothing ended */
+	uint32_t pays;			/* share of spins that ended with a frame, of 256 */
+	uint32_t skips;			/* idle times until the next try */
+	bool spinning;			/* this idle time began with a spin */
 };
+
+/* Who has work on our CPU, apart from us. */
+enum idle_other { IDLE_NOBODY, IDLE_PROGRAM, IDLE_SLOW };
 
 void idle_init(struct idle *i, enum fast_poll poll);
 /* A turn did something; @frames: frames were among it. */
 void idle_worked(struct idle *i, uint64_t now_ns, bool frames);
-/* A turn did nothing. @awake: a program on our CPU is at work for us. */
-enum idle_how idle_next(struct idle *i, uint64_t now_ns, bool awake);
+/* A turn did nothing. */
+enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other);
 /* The programs that we waited for seem not to come back to us. */
 static inline bool idle_gave_up(const struct idle *i) { return i->kicks >= IDLE_KICKS; }
 

@@ -5,6 +5,8 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -48,8 +50,11 @@ void loop_del(struct loop *l, struct loop_source *src)
 int loop_turn(struct loop *l)
 {
 	struct epoll_event ev[LOOP_BATCH];
-	int n = epoll_wait(l->epoll_fd, ev, LOOP_BATCH, -1);
+	int n;
 
+	atomic_store_explicit(&l->cpu, 0, memory_order_relaxed);
+	n = epoll_wait(l->epoll_fd, ev, LOOP_BATCH, -1);
+	atomic_store_explicit(&l->cpu, (uint32_t)sched_getcpu() + 1, memory_order_relaxed);
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
 

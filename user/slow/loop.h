@@ -19,6 +19,7 @@ struct loop_source {
 
 struct loop {
 	int epoll_fd;
+	_Atomic uint32_t cpu;		/* 1 + the CPU where a turn is under way, 0: waiting */
 	int count;			/* of this turn */
 	struct loop_source *turn[LOOP_BATCH];	/* NULL: deleted meanwhile */
 	uint32_t events[LOOP_BATCH];

@@ -262,6 +262,7 @@ static int start_fast(struct slow *s, const struct opts *o)
 	};
 	memcpy(s->fast_cfg.cpu, o->cpu, sizeof(s->fast_cfg.cpu));
 	memcpy(s->fast_cfg.mac, nic->mac, ETH_ALEN);
+	s->fast_cfg.slow_cpu = &s->loop.cpu;
 	err = fast_start(&s->fast_cfg, &s->fast);
 	if (err) {
 		log_err(err, "%s: cannot open an AF_XDP socket on its queues", nic->ifname);
@@ -274,8 +275,10 @@ static int run(struct slow *s)
 {
 	int err = 0;
 
-	while (s->life != SLOW_OVER && !err)
+	while (s->life != SLOW_OVER && !err) {
 		err = loop_turn(&s->loop);
+		fast_flush(s->fast);
+	}
 	return err;
 }
 
