@@ -27,7 +27,6 @@ struct cubic {
 	uint64_t epoch_ns;		/* when this stretch of the curve began, 0 not yet */
 	double w_max, k, origin;	/* segments, seconds, segments */
 	double w_reno, part;
-	uint32_t delay_min_us;		/* smallest round trip, 0 unknown */
 
 	/* HyStart: this round trip of slow start */
 	uint32_t round_end, round_min_us;
@@ -55,17 +54,17 @@ static void begin_round(struct cubic *q, const struct cc_ack *a)
 	q->in_round = true;
 }
 
-static bool train_is_long(struct cubic *q, const struct cc_ack *a)
+static bool train_is_long(struct cubic *q, const struct cc_ack *a, uint32_t min_us)
 {
 	if (a->now_ns - q->last_ack_ns > HYSTART_GAP_US * 1000ULL)
 		return false;
 	q->last_ack_ns = a->now_ns;
-	return a->now_ns - q->round_ns > q->delay_min_us * 1000ULL / 2;
+	return a->now_ns - q->round_ns > min_us * 1000ULL / 2;
 }
 
-static bool delay_has_grown(struct cubic *q, uint32_t rtt_us)
+static bool delay_has_grown(struct cubic *q, uint32_t rtt_us, uint32_t min_us)
 {
-	uint32_t more = q->delay_min_us / 8;
+	uint32_t more = min_us / 8;
 
 	if (rtt_us < q->round_min_us)
 		q->round_min_us = rtt_us;
@@ -74,7 +73,7 @@ static bool delay_has_grown(struct cubic *q, uint32_t rtt_us)
 		return false;
 	}
 	more = more < DELAY_MIN_US ? DELAY_MIN_US : more > DELAY_MAX_US ? DELAY_MAX_US : more;
-	return q->round_min_us > q->delay_min_us + more;
+	return q->round_min_us > min_us + more;
 }
 
 static void hystart(struct cc *c, const struct cc_ack *a)
@@ -85,9 +84,10 @@ static void hystart(struct cc *c, const struct cc_ack *a)
 		return;
 	if (!q->in_round || (int32_t)(a->snd_una - q->round_end) > 0)
 		begin_round(q, a);
-	if (c->cwnd < HYSTART_CWND || !q->delay_min_us)
+	if (c->cwnd < HYSTART_CWND)
 		return;
-	if (train_is_long(q, a) || delay_has_grown(q, (uint32_t)a->rtt_us)) {
+	if (train_is_long(q, a, c->min_rtt_us) ||
+	    delay_has_grown(q, (uint32_t)a->rtt_us, c->min_rtt_us)) {
 		q->done = true;
 		c->ssthresh = c->cwnd;
 	}
@@ -105,7 +105,8 @@ static void begin_epoch(struct cc *c, struct cubic *q, uint64_t now_ns)
 /* The curve's window, a round trip ahead. */
 static double target(const struct cc *c, const struct cubic *q, uint64_t now_ns)
 {
-	double t = (double)(now_ns - q->epoch_ns) / 1e9 + q->delay_min_us / 1e6 - q->k;
+	double ahead = c->min_rtt_us == ~0U ? 0 : c->min_rtt_us / 1e6;
+	double t = (double)(now_ns - q->epoch_ns) / 1e9 + ahead - q->k;
 	double w = q->origin + C * t * t * t;
 
 	if (w < c->cwnd)
@@ -138,14 +139,10 @@ static void avoid(struct cc *c, const struct cc_ack *a, uint32_t n)
 
 static void acked(struct cc *c, const struct cc_ack *a)
 {
-	struct cubic *q = cubic(c);
 	uint32_t left = a->acked;
 
-	if (a->rtt_us >= 0) {
-		if (!q->delay_min_us || a->rtt_us < q->delay_min_us)
-			q->delay_min_us = a->rtt_us ? (uint32_t)a->rtt_us : 1;
+	if (a->rtt_us >= 0)
 		hystart(c, a);
-	}
 	if (!a->cwnd_limited || !left)
 		return;
 	if (c->cwnd < c->ssthresh)
@@ -166,14 +163,6 @@ static uint32_t ssthresh(struct cc *c, uint64_t now_ns)
 	return less > 2 ? (uint32_t)less : 2;
 }
 
-static void timeout(struct cc *c, uint64_t now_ns)
-{
-	uint32_t delay = cubic(c)->delay_min_us;
-
-	init(c, now_ns);
-	cubic(c)->delay_min_us = delay;
-}
-
 /* The curve stands still while the program sends nothing. */
 static void restart(struct cc *c, uint64_t now_ns, uint64_t idle_ns)
 {
@@ -189,6 +178,6 @@ const struct cc_ops cc_cubic = {
 	.init = init,
 	.acked = acked,
 	.ssthresh = ssthresh,
-	.timeout = timeout,
+	.timeout = init,
 	.restart = restart,
 };

@@ -130,7 +130,7 @@ void tcp_init(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 	init_tx(t, b);
 	init_cc(t, b, now_ns);
 	init_slot(t);
-	t->heard_ns = now_ns;
+	t->heard_ns = t->sent_ns = t->cwnd_ns = now_ns;
 	if (b->ack_pending)
 		t->flags |= T_ACK_NOW;
 	t->opts = (uint8_t)atomic_load_explicit(&t->slot->opts, memory_order_relaxed);
@@ -203,12 +203,11 @@ uint32_t tcp_set_mss(struct tcp *t, uint16_t mss, uint64_t now_ns)
 	mss = (uint16_t)clamp(mss, 48, 65535);
 	if (t->flags & T_DEAD || mss == t->mss)
 		return 0;
-	if (mss < t->mss && t->snd_una != t->snd_nxt) {
-		tcp_board_lose_all(t);	/* it was too large for the path: again, in pieces */
-		t->flags |= T_FORCE_RTX;
-	}
+	if (mss < t->mss && t->snd_una != t->snd_nxt)
+		tcp_recover_resize(t);
 	t->mss = mss;
 	t->cc.mss = mss;
+	t->acked_frac = 0;
 	tcp_set_mss_now(t);
 	return tcp_output_due(t);
 }
@@ -239,6 +238,7 @@ uint32_t tcp_probe(struct tcp *t, uint64_t now_ns)
 
 void tcp_quiesce(struct tcp *t)
 {
+	t->flags &= ~T_QUIESCED;	/* once more, if it was already */
 	tcp_look_tx(t);
 	t->flags |= T_QUIESCED;
 }

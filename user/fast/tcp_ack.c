@@ -141,7 +141,7 @@ static bool cwnd_limited(const struct tcp *t)
 	return t->cc.cwnd < t->cc.ssthresh && t->cc.cwnd * (uint64_t)t->mss < 2ULL * t->max_out;
 }
 
-static void grow_cwnd(struct tcp *t, const struct tcp_acked *a)
+static void tell_cc(struct tcp *t, const struct tcp_acked *a)
 {
 	struct cc_ack c = {
 		.now_ns = a->now_ns,
@@ -151,10 +151,17 @@ static void grow_cwnd(struct tcp *t, const struct tcp_acked *a)
 		.snd_una = t->snd_una,
 		.snd_nxt = t->snd_nxt,
 		.ece = a->ece,
-		.cwnd_limited = cwnd_limited(t),
+		.cwnd_limited = true,
 	};
 
 	t->cc.ops->acked(&t->cc, &c);
+}
+
+/* Not while the program, or the peer's window, is the limit: such a window was not tested. */
+static void grow_cwnd(struct tcp *t, const struct tcp_acked *a)
+{
+	if (cwnd_limited(t))
+		tell_cc(t, a);
 }
 
 /* After snd_una moved. Recovery may have begun to wait for reordered segments. */

@@ -141,6 +141,8 @@ struct tcp {
 	uint32_t max_wnd;		/* largest window of the peer */
 	uint32_t max_out;		/* most bytes in flight in this round trip */
 	uint32_t cwnd_seq;		/* this round trip ends there */
+	uint32_t max_used;		/* most bytes in flight since cwnd_ns */
+	uint64_t cwnd_ns;		/* when cwnd was last the limit, or was adapted */
 	uint32_t acked_frac;		/* delivered bytes not yet counted as a segment */
 	bool pingpong;			/* interactive: delay ACKs, an answer will carry them */
 	struct cc cc;
@@ -297,6 +299,7 @@ uint32_t tcp_board_rack(struct tcp *t, uint64_t now_ns, uint32_t *ret_wait_us);
 void tcp_recover_ack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a);
 void tcp_recover_reorder(struct tcp *t, uint64_t now_ns);	/* the reordering timer */
 void tcp_recover_timeout(struct tcp *t, uint64_t now_ns);	/* the retransmission timer */
+void tcp_recover_resize(struct tcp *t);	/* the path takes less than was sent */
 void tcp_enter_cwr(struct tcp *t, uint64_t now_ns);
 
 /* tcp_timer.c */

@@ -343,6 +343,19 @@ void tcp_recover_reorder(struct tcp *t, uint64_t now_ns)
 		proportional(t, &a);
 }
 
+/* What is in flight is too large for the path: all of it goes again, in smaller pieces. That
+ * is no congestion, so cwnd stays (Linux's tcp_simple_retransmit).
+ */
+void tcp_recover_resize(struct tcp *t)
+{
+	tcp_board_lose_all(t);
+	t->ca = TCP_LOSS;
+	t->high_seq = t->snd_nxt;
+	t->dupacks = 0;
+	t->reno_sacked = 0;
+	t->flags = (t->flags | T_FORCE_RTX) & ~(T_UNDO | T_FRTO | T_FRTO_NEW | T_TLP | T_TLP_OUT);
+}
+
 static bool head_is_sacked(const struct tcp *t)
 {
 	return t->nrec && t->rec[t->first_rec].flags & R_SACKED;

@@ -22,6 +22,8 @@
 #define OOW_NS		500000000ULL	/* tcp_invalid_ratelimit */
 #define CHALLENGES	10U		/* challenge ACKs of one flow in one second */
 
+#define TS_STALE_NS	(24 * 86400 * 1000000000ULL)	/* RFC 7323 5.5: it may have wrapped */
+
 static bool ts_is_old(const struct tcp *t, const struct tcp_seg *s)
 {
 	return t->flags & T_TS && s->has_ts && seq_before(s->tsval, t->ts_recent);
@@ -30,8 +32,7 @@ static bool ts_is_old(const struct tcp *t, const struct tcp_seg *s)
 /* RFC 7323 4.3: the segment that covers what we acknowledged last sets what we echo. */
 static void take_ts(struct tcp *t, const struct tcp_seg *s)
 {
-	if (t->flags & T_TS && s->has_ts && !seq_after(s->seq, t->rcv_wup) &&
-	    !seq_before(s->tsval, t->ts_recent))
+	if (t->flags & T_TS && s->has_ts && !seq_after(s->seq, t->rcv_wup))
 		t->ts_recent = s->tsval;
 }
 
@@ -138,7 +139,7 @@ static bool refused(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns, uin
 	bool rst = s->flags & TH_RST;
 
 	*ret_todo = 0;
-	if (!rst && ts_is_old(t, s)) {
+	if (!rst && ts_is_old(t, s) && now_ns - t->heard_ns < TS_STALE_NS) {
 		*ret_todo = duplicate_ack(t, s, now_ns);
 		return true;
 	}

@@ -176,15 +176,22 @@ static void make_room(struct tcp *t, uint32_t n)
 		join_cheapest(t);
 }
 
-/* The caller knows that there is room. */
-static struct tcp_rec *insert_rec(struct tcp *t, uint32_t i)
+/* One more at the end. The caller knows that there is room. */
+static struct tcp_rec *append_rec(struct tcp *t)
 {
 	if (t->first_rec + t->nrec == t->rec_cap) {
 		memmove(t->rec, rec_at(t, 0), t->nrec * sizeof(struct tcp_rec));
 		t->first_rec = 0;
 	}
-	memmove(rec_at(t, i + 1), rec_at(t, i), (t->nrec - i) * sizeof(struct tcp_rec));
-	t->nrec++;
+	return rec_at(t, t->nrec++);
+}
+
+static struct tcp_rec *insert_rec(struct tcp *t, uint32_t i)
+{
+	uint32_t after = t->nrec - i;
+
+	append_rec(t);
+	memmove(rec_at(t, i + 1), rec_at(t, i), after * sizeof(struct tcp_rec));
 	return rec_at(t, i);
 }
 
@@ -217,10 +224,11 @@ void tcp_board_sent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_ns
 		last->end = end;
 		return;
 	}
-	if (!t->nrec)
+	if (last)
+		make_room(t, 1);
+	else
 		t->first_rec = 0;
-	make_room(t, 1);
-	*insert_rec(t, t->nrec) = (struct tcp_rec){ .start = start, .end = end, .sent = tick };
+	*append_rec(t) = (struct tcp_rec){ .start = start, .end = end, .sent = tick };
 }
 
 /* @len bytes of @r up to @end have just been found to have arrived. */

@@ -39,7 +39,7 @@ static uint64_t probe_delay_ns(const struct tcp *t)
 {
 	uint64_t us = 2ULL * t->rtt.srtt_us;
 
-	us += tcp_outstanding(t) <= t->mss ? TLP_LONE_US : TLP_MIN_US;
+	us += t->nrec <= 1 && tcp_outstanding(t) <= t->mss ? TLP_LONE_US : TLP_MIN_US;
 	return us * 1000;
 }
 

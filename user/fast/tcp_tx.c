@@ -18,6 +18,8 @@
 
 #include <netinet/tcp.h>
 
+#define CWND_INIT	10U		/* TCP_INIT_CWND: not less after a pause */
+
 /* Payload of a segment that carries @nsack blocks: two bytes of head, two of padding. */
 static uint32_t seg_size(const struct tcp *t, uint32_t nsack)
 {
@@ -138,17 +140,68 @@ static uint32_t may_send(struct tcp *t, uint64_t now_ns, uint32_t seg, uint32_t 
 	return len;
 }
 
-static void note_limits(struct tcp *t, bool by_cwnd)
+/* What ssthresh would be if the window now shown to be unused had been lost (Linux's
+ * tcp_current_ssthresh): slow start goes back there quickly.
+ */
+static void remember_ssthresh(struct tcp *t)
 {
-	if (by_cwnd)
-		t->flags |= T_CWND_LIMITED;
-	else if (seq_after_eq(t->snd_una, t->cwnd_seq))
-		t->flags &= ~T_CWND_LIMITED;
+	t->cc.ssthresh = tcp_max(t->cc.ssthresh, t->cc.cwnd / 2 + t->cc.cwnd / 4);
+}
+
+/* A timeout long the program used less than cwnd: halve the difference (RFC 2861). */
+static void shrink_unused(struct tcp *t, uint64_t now_ns)
+{
+	uint32_t used = tcp_max((t->max_used + t->mss - 1) / t->mss, CWND_INIT);
+
+	if (t->ca == TCP_OPEN && used < t->cc.cwnd) {
+		remember_ssthresh(t);
+		t->cc.cwnd = (t->cc.cwnd + used) / 2;
+	}
+	t->max_used = 0;
+	t->cwnd_ns = now_ns;
+}
+
+/* After each try to send: was it cwnd that stopped us, how much was out at most? */
+static void note_limits(struct tcp *t, bool by_cwnd, uint64_t now_ns)
+{
+	uint32_t pipe = tcp_pipe(t);
+
 	if (seq_after_eq(t->snd_una, t->cwnd_seq)) {
 		t->cwnd_seq = t->snd_nxt;
 		t->max_out = 0;
+		t->flags &= ~T_CWND_LIMITED;
 	}
-	t->max_out = tcp_max(t->max_out, tcp_pipe(t));
+	t->max_out = tcp_max(t->max_out, pipe);
+	if (by_cwnd) {
+		t->flags |= T_CWND_LIMITED;
+		t->max_used = 0;
+		t->cwnd_ns = now_ns;
+		return;
+	}
+	t->max_used = tcp_max(t->max_used, pipe);
+	if (now_ns - t->cwnd_ns >= t->rtt.rto_us * 1000ULL)
+		shrink_unused(t, now_ns);
+}
+
+/* Nothing is in flight and the program begins to send again. After a timeout's worth of
+ * silence the window is no longer known to fit (RFC 5681 4.1): half for each timeout, as Linux.
+ */
+static void after_idle(struct tcp *t, uint64_t now_ns)
+{
+	uint64_t idle = now_ns - t->sent_ns, rto = t->rtt.rto_us * 1000ULL;
+	uint32_t least = tcp_min(t->cc.cwnd, CWND_INIT);
+
+	if (t->cc.ops->restart && idle > t->rtt.srtt_us * 1000ULL)
+		t->cc.ops->restart(&t->cc, now_ns, idle);
+	if (idle <= rto || t->ca != TCP_OPEN)
+		return;
+	remember_ssthresh(t);
+	for (; idle > rto && t->cc.cwnd > least; idle -= rto)
+		t->cc.cwnd /= 2;
+	t->cc.cwnd = tcp_max(t->cc.cwnd, least);
+	t->cc.cwnd_cnt = 0;
+	t->max_used = 0;
+	t->cwnd_ns = now_ns;
 }
 
 /* Account for @len new bytes (and a FIN) that leave as @o. */
@@ -206,16 +259,18 @@ static bool send_new(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct t
 
 	if (!tcp_unsent(t) && !fin)
 		return false;
+	if (t->snd_una == t->snd_nxt)
+		after_idle(t, now_ns);
 	blocks = sack_count(t);
 	seg = seg_size(t, blocks);
 	if (tcp_unsent(t))
 		len = may_send(t, now_ns, seg, blocks ? 1 : max_segs, &by_cwnd);
 	if (!len && !(fin && !tcp_unsent(t) && wnd_room(t))) {
-		note_limits(t, by_cwnd);
+		note_limits(t, by_cwnd, now_ns);
 		return false;
 	}
 	emit_new(t, o, len, seg, now_ns);
-	note_limits(t, by_cwnd);
+	note_limits(t, by_cwnd, now_ns);
 	return true;
 }
 
