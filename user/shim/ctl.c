@@ -388,18 +388,21 @@ int ctl_connect(uint64_t cookie)
 	return tell_all(&req);
 }
 
-/* A daemon that is stopped must not be asked: it would do it later, behind our back. */
+/* A daemon that is stopped must not be asked: it would do it later, behind our back. A new region
+ * has had no heartbeat yet, but its daemon has just answered.
+ */
 static bool link_is_well(const struct link *l)
 {
 	const struct region *r = l->own;
 	const struct tp_region *head;
+	uint64_t beat;
 
 	if (atomic_load(&l->fd) < 0 || !r)
 		return false;
 	head = atomic_load(&r->base);
+	beat = atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed);
 	return !atomic_load_explicit(&head->closing, memory_order_relaxed) &&
-	       now_ns() - atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed) <
-	       TP_STALE_NS;
+	       (!beat || now_ns() - beat < TP_STALE_NS);
 }
 
 static int claim_on(struct link *l, struct tp_ctl *req, struct claim *ret_claim)
