@@ -3,6 +3,7 @@
  * sim.c - the virtual clock, the queue of events, and main().
  *
  *	sim [--seeds N] [--first S] [--trace]
+ *	sim --hostile [--seeds N] [--first S]
  *	sim --bulk MBIT,RTT_MS,LOSS_PPM,JITTER_PPM[,CC]
  *
  * Runs the schedules of seeds S..S+N-1. One that fails is printed with its parameters;
@@ -207,28 +208,35 @@ int main(int argc, char **argv)
 		{ "seeds", required_argument, NULL, 'n' },
 		{ "first", required_argument, NULL, 'f' },
 		{ "trace", no_argument, NULL, 't' },
+		{ "hostile", no_argument, NULL, 'h' },
 		{ "bulk", required_argument, NULL, 'b' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t first = 1, n = 2000, failed = 0;
 	const char *bulk = NULL;
-	bool trace = false;
+	bool trace = false, hostile = false, plain = argc == 1;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "n:f:tb:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "n:f:thb:", options, NULL)) != -1) {
 		if (c == 'n')
 			n = strtoull(optarg, NULL, 0);
 		else if (c == 'f')
 			first = strtoull(optarg, NULL, 0);
 		else if (c == 't')
 			trace = true;
+		else if (c == 'h')
+			hostile = true;
 		else if (c == 'b')
 			bulk = optarg;
 		else
 			return 2;
 	}
-	for (uint64_t seed = first; seed < first + n; seed++)
-		failed += !run(seed, trace, bulk);
+	for (uint64_t seed = first; seed < first + n; seed++) {
+		if (!hostile)
+			failed += !run(seed, trace, bulk);
+		if (hostile || plain)
+			failed += !hostile_run(seed);
+	}
 	printf("sim: %llu of %llu schedules failed\n", (unsigned long long)failed,
 	       (unsigned long long)n);
 	return failed ? 1 : 0;

@@ -13,6 +13,7 @@
  *	schedule.c	a seed's parameters
  *	link.c		what happens to a segment on its way
  *	host.c		the stack and its program
+ *	hostile.c	one stack, a lying peer and a scribbling program
  *	check.c		what must hold of a struct tcp at any moment
  */
 #ifndef TASPILOT_SIM_H
@@ -146,6 +147,9 @@ void host_timer(struct host *h);
 void host_write(struct host *h);
 void host_read(struct host *h);
 bool host_done(const struct host *h);
+
+/* One victim's life; false: something did not hold. */
+bool hostile_run(uint64_t seed);
 
 /* NULL, or what does not hold. */
 const char *check_tcp(const struct tcp *t);
