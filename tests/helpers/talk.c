@@ -9,7 +9,7 @@
  * taspilot is compared with one on plain Linux. What a side sends is a fixed pattern by
  * position, and what it receives is checked against it. mark and await order the steps of
  * two processes by files in $TALK_DIR; fill leaves its number of bytes in one.
- * A step that hangs is reported after 30 seconds.
+ * A step that hangs is reported after 30 seconds (TP_PATIENCE).
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -29,13 +29,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE	30
 #define CHUNK		65536
 
 static int lfd = -1, fd = -1;
 static uint16_t from_port;
 static uint64_t sent, received;		/* positions in the two patterns */
 static const char *step;
+static unsigned int patience = 30;
 static unsigned char buf[CHUNK];
 
 static void say(const char *fmt, ...)
@@ -330,7 +330,7 @@ static void do_fork(const char *arg)
 
 	(void)arg;
 	if (child == 0) {
-		alarm(PATIENCE);
+		alarm(patience);
 		return;
 	}
 	close(fd);
@@ -386,7 +386,7 @@ static void one_step(char *text)
 			continue;
 		if ((steps[i].arg == MUST && !arg) || (steps[i].arg == NO_ARG && arg))
 			errx(2, "%s: %s argument", text, arg ? "takes no" : "needs an");
-		alarm(PATIENCE);
+		alarm(patience);
 		steps[i].run(arg);
 		return;
 	}
@@ -395,6 +395,10 @@ static void one_step(char *text)
 
 int main(int argc, char **argv)
 {
+	const char *p = getenv("TP_PATIENCE");
+
+	if (p && atoi(p) > 0)
+		patience = atoi(p);
 	signal(SIGALRM, hung);
 	for (int i = 1; i < argc; i++)
 		one_step(argv[i]);
