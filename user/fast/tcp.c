@@ -272,6 +272,7 @@ void tcp_get_state(const struct tcp *t, struct tcp_state *ret_state)
 		.mss = t->mss,
 		.heard_ns = t->heard_ns,
 		.peer_fin = t->flags & T_PEER_FIN,
+		.ack_due = t->flags & (T_ACK_NOW | T_ACK_LATER),
 		.fin_sent = t->flags & T_FIN_SENT,
 		.fin_acked = t->flags & T_FIN_ACKED,
 		.err = t->err,

@@ -151,6 +151,7 @@ struct tcp_state {
 	uint32_t cwnd, ssthresh, srtt_us, rttvar_us, rto_us, mss;
 	uint64_t heard_ns;		/* when the last segment arrived */
 	bool peer_fin, fin_sent, fin_acked;
+	bool ack_due;				/* rcv_nxt is not acknowledged yet */
 	int err;
 	char cc[16];
 };

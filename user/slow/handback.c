@@ -15,7 +15,8 @@
  *  4 made segments		tell Linux of the ACK of its FIN, the peer's window, the peer's
  *				FIN (made.c), until ask_linux() says that it has taken them: what
  *				it answers would, translated, be news to nobody, and a RST could
- *				come back for it. So it is swallowed
+ *				come back for it. So it is swallowed, unless the thread owed
+ *				the peer that ACK still (ack_due)
  *  5 tp_flows LINUX		tc translates from here on. Both deltas zero: no entry
  *  6 kept frames		translated here, in the order in which they came
  *  7 slot LINUX, NOTIFY, FREE	the program reads on from the pipe, then from the real fd
