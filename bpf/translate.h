@@ -29,8 +29,26 @@
 #define OPT_SACK	5
 
 struct tcp_copy {
-	__u8 b[TCP_HLEN_MAX + 4];	/* 4: a shift may be tried up to the last byte */
+	__u8 b[TCP_HLEN_MAX + 8];	/* 8: an option may be tried up to the last byte */
 };
+
+/* One translation at work. It lives in a map, not on the stack, for the verifier's sake: of
+ * a map it does not track the contents, so that a step of the option walk looks like the step
+ * before; on the stack it followed each possible offset, for seconds. tc programs run with
+ * softirqs off: nobody else on this CPU is inside.
+ */
+struct translation {
+	struct tcp_copy was, now;
+	__u32 at, end, by;		/* the option walk: where, up to where, SACK += by */
+	__u32 sack_end;			/* inside a SACK option: where it ends */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct translation);
+} tp_translation SEC(".maps");
 
 static __always_inline __u32 get32(const __u8 *b)
 {
@@ -50,56 +68,59 @@ static __always_inline void shift32(__u8 *b, __u32 by)
 	put32(b, get32(b) + by);
 }
 
-/* Walks the options one byte or one option a step. */
-struct sack_walk {
-	struct tcp_copy *t;
-	__u32 at, end, by;
-	__u32 sack_end;			/* inside a SACK option: where it ends */
+struct walk {
+	struct translation *t;
 };
 
-static long sack_step(__u32 i, struct sack_walk *w)
+/* One option, or one number of a SACK option, a step. */
+static long walk_step(__u32 i, struct walk *w)
 {
-	__u32 at = w->at, len;
+	struct translation *t = w->t;
+	__u32 at = t->at, len;
 	__u8 kind;
 
 	(void)i;
-	if (at + 1 >= w->end || at > TCP_HLEN_MAX - 1)
+	if (at + 1 >= t->end || at > TCP_HLEN_MAX - 1)
 		return 1;
-	if (w->sack_end) {
-		if (at + 4 > w->sack_end) {
-			w->at = w->sack_end;
-			w->sack_end = 0;
+	if (t->sack_end) {
+		if (at + 4 > t->sack_end) {
+			t->at = t->sack_end;
+			t->sack_end = 0;
 			return 0;
 		}
-		shift32(&w->t->b[at], w->by);
-		w->at = at + 4;
+		shift32(&t->now.b[at], t->by);
+		t->at = at + 4;
 		return 0;
 	}
 
-	kind = w->t->b[at];
-	len = w->t->b[at + 1];
+	kind = t->now.b[at];
+	len = t->now.b[at + 1];
 	if (kind == OPT_END)
 		return 1;
 	if (kind == OPT_NOP) {
-		w->at = at + 1;
+		t->at = at + 1;
 		return 0;
 	}
-	if (len < 2 || at + len > w->end)
+	if (len < 2 || at + len > t->end)
 		return 1;
 	if (kind == OPT_SACK) {
-		w->sack_end = at + len;
-		w->at = at + 2;
+		t->sack_end = at + len;
+		t->at = at + 2;
 		return 0;
 	}
-	w->at = at + len;
+	t->at = at + len;
 	return 0;
 }
 
-static __always_inline void shift_sack(struct tcp_copy *t, __u32 hlen, __u32 by)
+static __always_inline void shift_sack(struct translation *t, __u32 hlen, __u32 by)
 {
-	struct sack_walk w = { .t = t, .at = TCP_HLEN_MIN, .end = hlen, .by = by };
+	struct walk w = { .t = t };
 
-	bpf_loop(TCP_HLEN_MAX, sack_step, &w, 0);
+	t->at = TCP_HLEN_MIN;
+	t->end = hlen;
+	t->by = by;
+	t->sack_end = 0;
+	bpf_loop(TCP_HLEN_MAX, walk_step, &w, 0);
 }
 
 /* Shift the segment at @off by @dseq, what it acknowledges by @dack. False: the header is
@@ -108,28 +129,32 @@ static __always_inline void shift_sack(struct tcp_copy *t, __u32 hlen, __u32 by)
 static __always_inline bool translate_tcp(struct __sk_buff *skb, __u32 off, __u32 dseq,
 					  __u32 dack)
 {
-	struct tcp_copy was = {}, now;
-	__u32 hlen;
+	__u32 zero = 0, hlen;
+	struct translation *t = bpf_map_lookup_elem(&tp_translation, &zero);
 	__s64 diff;
 
-	if (bpf_skb_load_bytes(skb, off, was.b, TCP_HLEN_MIN))
+	if (!t)
 		return false;
-	hlen = (was.b[12] >> 4) * 4;
+	__builtin_memset(&t->was, 0, sizeof(t->was));
+	if (bpf_skb_load_bytes(skb, off, t->was.b, TCP_HLEN_MIN))
+		return false;
+	hlen = (t->was.b[12] >> 4) * 4;
 	if (hlen < TCP_HLEN_MIN || hlen > TCP_HLEN_MAX)
 		return false;
-	if (bpf_skb_load_bytes(skb, off, was.b, hlen))
+	if (bpf_skb_load_bytes(skb, off, t->was.b, hlen))
 		return false;
 
-	now = was;
-	shift32(&now.b[4], dseq);
-	if (now.b[13] & TCPF_ACK) {
-		shift32(&now.b[8], dack);
+	t->now = t->was;
+	shift32(&t->now.b[4], dseq);
+	if (t->now.b[13] & TCPF_ACK) {
+		shift32(&t->now.b[8], dack);
 		if (hlen > TCP_HLEN_MIN)
-			shift_sack(&now, hlen, dack);
+			shift_sack(t, hlen, dack);
 	}
 
-	diff = bpf_csum_diff((__be32 *)was.b, TCP_HLEN_MAX, (__be32 *)now.b, TCP_HLEN_MAX, 0);
-	if (diff < 0 || bpf_skb_store_bytes(skb, off, now.b, hlen, 0))
+	diff = bpf_csum_diff((__be32 *)t->was.b, TCP_HLEN_MAX, (__be32 *)t->now.b, TCP_HLEN_MAX,
+			     0);
+	if (diff < 0 || bpf_skb_store_bytes(skb, off, t->now.b, hlen, 0))
 		return false;
 	return !bpf_l4_csum_replace(skb, off + offsetof(struct tcphdr, check), 0, diff, 0);
 }
