@@ -106,26 +106,65 @@ static uint32_t id_of(const struct xio_frame *f)
 	return m->magic == TP_META_MAGIC ? m->flow_id : FLOW_NO_ID;
 }
 
-static void prefetch(const struct fast *t, uint32_t i)
+/* A frame was written by another core, and with many flows nothing of them is in cache. So
+ * what frame i needs is fetched while those before it are worked on, a step of the way at a
+ * time: the frame and what XDP wrote before it; the table entry; the flow; its slot.
+ */
+#define AHEAD_FRAME	8U
+#define AHEAD_ENTRY	6U
+#define AHEAD_FLOW	4U
+#define AHEAD_SLOT	2U
+
+static void prefetch_lines(const void *at, uint32_t lines)
+{
+	for (uint32_t i = 0; i < lines; i++)
+		__builtin_prefetch((const uint8_t *)at + i * TP_LINE);
+}
+
+static uint32_t id_ahead(const struct fast *t, uint32_t i)
 {
 	struct xio_frame f;
 
 	if (i >= t->xio.rx_n)
-		return;
+		return FLOW_NO_ID;
 	f = xio_rx_frame(&t->xio, i);
-	__builtin_prefetch(f.data);
-	__builtin_prefetch(f.data + TP_LINE);
+	return id_of(&f);
+}
+
+static void prefetch_frame(const struct fast *t, uint32_t i)
+{
+	if (i < t->xio.rx_n)
+		prefetch_lines(xio_rx_frame(&t->xio, i).data - TP_LINE, 3);
+}
+
+static void prefetch_for(const struct fast *t, uint32_t i)
+{
+	uint32_t id = id_ahead(t, i + AHEAD_ENTRY);
+	const struct flow *f;
+
+	prefetch_frame(t, i + AHEAD_FRAME);
+	if (id < TP_MAX_FLOWS)
+		__builtin_prefetch(&t->flows.by_id[id]);
+	f = flow_by_id(&t->flows, id_ahead(t, i + AHEAD_FLOW));
+	if (f) {
+		prefetch_lines(f, 2);
+		prefetch_lines(&f->tcp, 4);
+	}
+	f = flow_by_id(&t->flows, id_ahead(t, i + AHEAD_SLOT));
+	if (f)
+		prefetch_lines(f->shm, 3);
 }
 
 uint32_t input_wire(struct fast *t)
 {
 	uint32_t n = xio_rx(&t->xio, XIO_RX_FRAMES);
 
-	prefetch(t, 0);
+	for (uint32_t i = 0; i < n && i < AHEAD_FRAME; i++)
+		prefetch_frame(t, i);
 	for (uint32_t i = 0; i < n; i++) {
 		struct xio_frame f = xio_rx_frame(&t->xio, i);
 
-		prefetch(t, i + 1);
+		prefetch_for(t, i);
 		frame_in(t, f.data, &(struct carried){ .id = id_of(&f), .len = f.len });
 	}
 	xio_rx_done(&t->xio);
