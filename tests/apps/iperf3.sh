@@ -52,8 +52,7 @@ test_ping_udp_and_plain_tcp_work_meanwhile() {
 }
 test_nothing_is_left() {
 	stop "$iperf_pid"
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
+	nothing_left server s0
 }
 
 run_tests

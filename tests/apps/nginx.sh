@@ -73,8 +73,7 @@ test_a_reload_goes_on_serving() {
 workers() { [ "$(pgrep -P "$nginx" -fc 'worker process$')" = "$1" ]; }
 test_a_quiet_shutdown_leaves_nothing() {
 	stop "$nginx" QUIT
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
+	nothing_left server s0
 }
 
 run_tests

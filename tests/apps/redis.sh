@@ -52,8 +52,7 @@ saved() { cli info persistence | grep -q 'rdb_last_bgsave_status:ok' && cli info
 test_shutdown_is_clean() {
 	cli shutdown nosave || true
 	wait_for gone "$redis"
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
+	nothing_left server s0
 }
 
 run_tests

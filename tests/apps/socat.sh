@@ -27,8 +27,7 @@ test_a_file_is_received_by_an_accelerated_client() {
 	is "$(sha256sum <"$TMPDIR/file")" "$(accel_in server socat -u TCP:10.0.0.1:7002 - | sha256sum)"
 }
 test_nothing_is_left() {
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
+	nothing_left server s0
 }
 
 run_tests

@@ -4,9 +4,9 @@
  *
  * N connections are under way at any moment. Each is opened without blocking; when Linux
  * says that it is established its set-up time is noted. Then it sends one message and
- * waits for the echo (--echo), and closes: by FIN, or by RST (--reset). --server-closes
- * shuts our direction down and waits for the server's FIN first, so that TIME_WAIT is the
- * server's. Ends after --count connections or --secs, whichever comes first.
+ * waits for the echo (--echo), and closes: by FIN, by RST (--reset), by FIN and waiting for
+ * the server's (--half), or only after the server has (--last; rpc_server --answers 1).
+ * Ends after --count connections or --secs, whichever comes first.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -27,7 +27,7 @@ struct slot {
 
 static struct sockaddr_in to;
 static uint32_t size = 64;
-static bool echo, reset, half;
+static bool echo, reset, half, last;
 static uint64_t started, finished, failed, active, limit;
 static uint64_t end_ns;
 static struct hist setup, whole;
@@ -119,12 +119,12 @@ static void readable(struct slot *s)
 	s->got += n;
 	if (s->got < size)
 		return;
-	if (half) {
+	if (half)
 		shutdown(s->fd, SHUT_WR);
+	if (half || last)
 		s->state = CLOSING;
-	} else {
+	else
 		over(s, true);
-	}
 }
 
 static bool more(void)
@@ -191,7 +191,7 @@ static void report(double secs, bool json)
 static void usage(void)
 {
 	fputs("usage: conn_rate --addr A [--port N] [--parallel N] [--count N] [--secs N]\n"
-	      "                 [--echo] [--size BYTES] [--reset | --server-closes] [--json]\n",
+	      "                 [--echo] [--size BYTES] [--reset | --half | --last] [--json]\n",
 	      stderr);
 	exit(2);
 }
@@ -202,7 +202,7 @@ int main(int argc, char **argv)
 		{ "addr", 1, NULL, 'a' },  { "port", 1, NULL, 'p' }, { "parallel", 1, NULL, 'n' },
 		{ "count", 1, NULL, 'c' }, { "secs", 1, NULL, 't' }, { "echo", 0, NULL, 'e' },
 		{ "size", 1, NULL, 's' },  { "reset", 0, NULL, 'r' }, { "json", 0, NULL, 'j' },
-		{ "server-closes", 0, NULL, 'h' }, { 0 },
+		{ "half", 0, NULL, 'h' },  { "last", 0, NULL, 'l' }, { 0 },
 	};
 	long port = 7000, parallel = 1, secs = 86400;
 	const char *addr = NULL;
@@ -223,11 +223,12 @@ int main(int argc, char **argv)
 		case 'e': echo = true; break;
 		case 'r': reset = true; break;
 		case 'h': half = true; break;
+		case 'l': last = true; break;
 		case 'j': json = true; break;
 		default: usage();
 		}
 	}
-	if (!addr || (reset && half))
+	if (!addr || reset + half + last > 1 || (last && !echo))
 		usage();
 
 	signal(SIGPIPE, SIG_IGN);

@@ -4,11 +4,12 @@
  *
  * A message has a fixed size and is answered when it is complete; all that arrived
  * complete in one read is answered by one write. While an answer cannot be written, the
- * connection is not read. Three shapes of server: one epoll loop (default), a blocking
+ * connection is not read. With --answers N it closes after N answers. Three shapes of server: one epoll loop (default), a blocking
  * thread per connection, a forked process per connection.
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -25,10 +26,12 @@ struct conn {
 	uint32_t len;			/* bytes in buf */
 	uint32_t answer;		/* of which so many are to be written... */
 	uint32_t written;		/* ...and so many are */
+	uint64_t answers;
 	unsigned char buf[];
 };
 
 static uint32_t size = 64, room;
+static uint64_t most_answers = UINT64_MAX;
 
 static struct conn *conn_new(int fd)
 {
@@ -58,9 +61,10 @@ static int flush(struct conn *c)
 		c->written += n;
 	}
 	c->len -= c->answer;
+	c->answers += c->answer / size;
 	memmove(c->buf, c->buf + c->answer, c->len);
 	c->answer = c->written = 0;
-	return 1;
+	return c->answers < most_answers ? 1 : -1;
 }
 
 /* Read once. 1 if something may have to be answered, 0 would block, -1 over. */
@@ -199,7 +203,7 @@ static int listen_on(const struct sockaddr_in *at, int backlog, bool reuseport)
 static void usage(void)
 {
 	fputs("usage: rpc_server [--addr A] [--port N] [--size BYTES] [--backlog N]\n"
-	      "                  [--model epoll|threads|forks] [--reuseport]\n", stderr);
+	      "                  [--model epoll|threads|forks] [--reuseport] [--answers N]\n", stderr);
 	exit(2);
 }
 
@@ -209,7 +213,7 @@ int main(int argc, char **argv)
 		{ "addr", 1, NULL, 'a' },    { "port", 1, NULL, 'p' },
 		{ "size", 1, NULL, 's' },    { "model", 1, NULL, 'm' },
 		{ "backlog", 1, NULL, 'b' }, { "reuseport", 0, NULL, 'r' },
-		{ 0 },
+		{ "answers", 1, NULL, 'n' }, { 0 },
 	};
 	const char *addr = "0.0.0.0", *model = "epoll";
 	struct sockaddr_in at;
@@ -223,6 +227,7 @@ int main(int argc, char **argv)
 		case 'p': port = number("--port", optarg, 1, 65535); break;
 		case 's': size = number("--size", optarg, 1, 16 << 20); break;
 		case 'b': backlog = number("--backlog", optarg, 0, 65535); break;
+		case 'n': most_answers = number("--answers", optarg, 1, LONG_MAX); break;
 		case 'm': model = optarg; break;
 		case 'r': reuseport = true; break;
 		default: usage();

@@ -116,8 +116,7 @@ test_they_were_fast() {
 	at_least 1000 "$(tp_status server s0 segments_fast_rx)" "segments that went fast"
 }
 test_nothing_is_left() {
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
+	nothing_left server s0
 }
 
 run_tests

@@ -86,8 +86,7 @@ test_connection_tracking_on_the_nic() {
 	as_on_linux "accept recv=5 send=5 close" "connect send=5 eof close"
 }
 test_nothing_is_left() {
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
+	nothing_left server s0
 }
 
 run_tests

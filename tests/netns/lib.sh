@@ -154,7 +154,12 @@ daemon_pid() { cat "${TASPILOT_RUN_DIR:-/run/taspilot}/$1/pid"; }
 # map_entries IF MAP - how many entries a pinned map has
 map_entries() { bpftool -j map dump pinned "/sys/fs/bpf/taspilot/$1/$2" | jq length; }
 
-# no_flows NS IF - true when nothing is left of any connection
+# nothing_left NS IF - nothing is left of any connection, once TIME_WAIT is over (we end it)
+nothing_left() {
+	in_ns "$1" ss -HK state time-wait >/dev/null 2>&1
+	wait_for no_flows "$@" || { in_ns "$1" taspilot flows; bpftool map dump pinned \
+		"/sys/fs/bpf/taspilot/$2/tp_flows"; return 1; }
+}
 no_flows() {
 	plain || { [ "$(tp_status "$1" "$2" flows)" = 0 ] && [ "$(map_entries "$2" tp_flows)" = 0 ]; }
 }

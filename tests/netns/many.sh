@@ -14,36 +14,35 @@ short=${SHORT:-20000}
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 sysctl_in client net.ipv4.ip_local_port_range="1024 65535" net.ipv4.tcp_tw_reuse=1
-sysctl_in server net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096
+sysctl_in server net.ipv4.tcp_max_tw_buckets=1000 net.core.somaxconn=4096 net.ipv4.tcp_max_syn_backlog=4096
 attach server s0
 accel server_pid server rpc_server --port 7000
+accel ending_pid server rpc_server --port 7001 --answers 1
 wait_for listening server 7000
+wait_for listening server 7001
 
 rss_kib() { awk '/^VmRSS/ { print $2 }' "/proc/$(daemon_pid s0)/status"; }
-nothing_left() {
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
-}
 
 test_ten_thousand_connections_at_once_all_answer() {
 	count_from server s0
 	in_ns client rpc_client --addr 10.0.0.2 --conns 10000 --secs 3
 	mostly_fast server s0 80	# the handshakes are Linux's, and they are many here
-	nothing_left
+	nothing_left server s0
 }
 
 # closing OPTIONS... - many connections that end in this way; the daemon does not grow
 closing() {
 	in_ns client conn_rate --addr 10.0.0.2 --parallel 16 --count 2000 "$@"
-	nothing_left
+	nothing_left server s0
 	plain || before=$(rss_kib)
 	in_ns client conn_rate --addr 10.0.0.2 --parallel 16 --count "$short" "$@"
-	nothing_left
+	nothing_left server s0
 	plain || at_most $((before + 2048)) "$(rss_kib)" "KiB that taspilotd holds"
 }
 test_short_connections_leave_nothing() { closing --echo; }
 test_connections_without_data_leave_nothing() { closing; }
 test_connections_that_are_reset_leave_nothing() { closing --echo --reset; }
-test_connections_that_the_server_ends_leave_nothing() { closing --echo --server-closes; }
+test_connections_closed_in_halves_leave_nothing() { closing --echo --half; }
+test_connections_that_the_server_ends_leave_nothing() { closing --port 7001 --echo --last; }
 
 run_tests

@@ -75,8 +75,7 @@ test_an_accelerated_client() {
 	stop "$server_pid"
 }
 test_nothing_is_left() {
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
+	nothing_left server s0
 }
 
 run_tests

@@ -39,8 +39,7 @@ test_a_killed_server_leaves_what_linux_would_leave() {
 	is 1 "$rc" "the client's status"
 	grep -q "broken connections 50" "$TMPDIR/load" || { cat "$TMPDIR/load"; return 1; }
 	fails answers 7001
-	in_ns server ss -HK state time-wait >/dev/null
-	wait_for no_flows server s0
+	nothing_left server s0
 	accel server_pid server rpc_server --port 7001
 	wait_for answers 7001
 	stop "$server_pid"
