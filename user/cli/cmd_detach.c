@@ -20,6 +20,7 @@
 
 #include "../common/clock.h"
 #include "../common/log.h"
+#include "../common/text.h"
 #include "../slow/rundir.h"
 #include "../slow/undo.h"
 #include "client.h"
@@ -46,11 +47,12 @@ static uint64_t silence_ns(const char *ifname)
 	return now - c.heartbeat_ns;
 }
 
+/* A descriptor on which the answer will come, or -errno. */
 static int ask_to_leave(const char *ifname, bool force)
 {
 	struct tp_ctl q = { .h = { .type = TP_CTL_DETACH }, .ask = { .force = force } };
 	int fd = client_open(ifname);
-	int err = 0;
+	int err;
 
 	if (fd < 0)
 		return fd;
@@ -62,17 +64,45 @@ static int ask_to_leave(const char *ifname, bool force)
 	return fd;
 }
 
-/* Until it ends, or -ETIMEDOUT if it shows no life. The socket tells when to look. */
+/* The answer, which comes when all flows went back: how many connections live on in Linux
+ * that the daemon must go on translating. -EAGAIN: it has not come.
+ */
+static int read_remaining(int fd)
+{
+	struct {
+		struct tp_ctl head;
+		char text[256];
+	} reply = {};
+	char remain[16];
+	ssize_t n = recv(fd, &reply, sizeof(reply) - 1, MSG_DONTWAIT);
+
+	if (n < 0)
+		return -errno;
+	if (n < (ssize_t)sizeof(reply.head))
+		return 0;		/* it ended */
+	if (reply.head.err)
+		return reply.head.err;
+	return json_get(reply.text, "remain", remain, sizeof(remain)) ? atoi(remain) : 0;
+}
+
+/* Until it ends (0) or says how many connections it must stay for. -ETIMEDOUT: it shows no
+ * life.
+ */
 static int wait_until_gone(const char *ifname, int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
-	char reply[256];
 
 	while (run_daemon(ifname)) {
+		int remain = 0;
+
 		if (silence_ns(ifname) > DEAF_NS)
 			return -ETIMEDOUT;
-		poll(&p, 1, LOOK_MS);
-		if (p.revents && recv(fd, reply, sizeof(reply), MSG_DONTWAIT) <= 0)
+		if (poll(&p, 1, LOOK_MS) != 1)
+			continue;
+		remain = read_remaining(fd);
+		if (remain > 0)
+			return remain;
+		if (remain != -EAGAIN)
 			p.fd = -1;
 	}
 	return 0;
@@ -92,26 +122,33 @@ static int deaf(const char *ifname, pid_t pid, bool force)
 	return 0;
 }
 
+/* 0: it ended; positive: it goes on for so many connections; or -errno, logged. */
 static int end_daemon(const char *ifname, pid_t pid, bool force)
 {
-	int fd = ask_to_leave(ifname, force), err;
+	int fd = ask_to_leave(ifname, force), ret;
 
-	if (fd == -EACCES || fd == -EPERM) {
-		log_err(fd, "%s: cannot detach", ifname);
-		log_hint("Only root may: 'sudo taspilot detach %s'.", ifname);
-		return fd;
-	}
 	if (fd < 0)
 		return deaf(ifname, pid, force);
-	err = wait_until_gone(ifname, fd);
+	ret = wait_until_gone(ifname, fd);
 	close(fd);
-	return err ? deaf(ifname, pid, force) : 0;
+	return ret < 0 ? deaf(ifname, pid, force) : ret;
+}
+
+static int undo_rest(const char *ifname)
+{
+	int err = undo_needed(ifname) ? undo_attach(ifname) : 0;
+
+	if (err) {
+		log_err(err, "%s: filters or offloads were left as they are", ifname);
+		log_hint("The NIC is in another network namespace; detach it there.");
+	}
+	return err;
 }
 
 static int detach(const char *ifname, bool force)
 {
 	pid_t pid;
-	int err;
+	int ret = 0;
 
 	if (geteuid() != 0) {
 		log_err(-EPERM, "%s: cannot detach", ifname);
@@ -124,16 +161,15 @@ static int detach(const char *ifname, bool force)
 		log_hint("'taspilot status' lists what is.");
 		return 1;
 	}
-	if (pid && end_daemon(ifname, pid, force))
-		return 1;
-	if (!undo_needed(ifname))
+	if (pid)
+		ret = end_daemon(ifname, pid, force);
+	if (ret > 0) {
+		log_info("%s: %d connections live on in Linux; taspilotd translates their numbers "
+			 "and goes when they end", ifname, ret);
+		log_hint("'taspilot detach %s --force' resets them.", ifname);
 		return 0;
-	err = undo_attach(ifname);
-	if (err) {
-		log_err(err, "%s: filters or offloads were left as they are", ifname);
-		log_hint("The NIC is in another network namespace; detach it there.");
 	}
-	return err ? 1 : 0;
+	return ret || undo_rest(ifname) ? 1 : 0;
 }
 
 int cmd_detach(int argc, char **argv)
