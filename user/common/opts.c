@@ -127,7 +127,7 @@ static bool take(struct opts *o, int option, const char *arg)
 		o->attach.tap = arg;
 		return *arg && strlen(arg) < IF_NAMESIZE && !strpbrk(arg, "/ %");
 	case OPT_QUEUES:
-		good = read_whole_number(arg, 1, TP_MAX_THREADS, &n);
+		good = read_whole_number(arg, 1, 1 << 16, &n);
 		o->attach.queues = (uint32_t)n;
 		return good;
 	case OPT_CPUS:

@@ -73,6 +73,12 @@ static int check_nic(const struct attach_opts *o, struct nic *n)
 		log_hint("'ethtool -l %s' shows them, 'ethtool -L' changes their number.", ifname);
 		return -EINVAL;
 	}
+	if (o->queues > TP_MAX_THREADS) {
+		log_warn("%s: cannot attach: %u queues wanted, taspilot serves %u", ifname,
+			 o->queues, TP_MAX_THREADS);
+		log_hint("Leave --queues away, or give %u.", TP_MAX_THREADS);
+		return -EINVAL;
+	}
 	return 0;
 }
 
