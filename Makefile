@@ -48,8 +48,9 @@ fuzzers	:= $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.
 benches	:= $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/*.c))
 helpers	:= $(patsubst tests/helpers/%.c,$(OUT)/helpers/%,$(wildcard tests/helpers/*.c))
 wire	:= $(call objs,tests/wire)
+segments := $(call objs,tests/diff)
 
-all: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so $(skels) $(benches) $(helpers) $(OUT)/wire
+all: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so $(skels) $(benches) $(helpers) $(OUT)/wire $(OUT)/segments
 
 $(OUT)/taspilot: $(cli)
 	$(call say,LD)
@@ -62,6 +63,10 @@ $(OUT)/taspilotd: $(daemon)
 $(OUT)/wire: $(wire)
 	$(call say,LD)
 	$(Q)$(CC) $(all_c) -o $@ $^ -lm
+
+$(OUT)/segments: $(segments)
+	$(call say,LD)
+	$(Q)$(CC) $(all_c) -o $@ $^
 
 $(OUT)/libtaspilot.so: $(shim) user/shim/exports.map
 	$(call say,LD)

@@ -9,7 +9,8 @@
  *	bulk connect=10.0.0.2:7000 send=10M recv	both at once
  *
  * The pattern repeats after a prime number of bytes, so that a piece lost, doubled or moved
- * shows whatever its length. Time is the receiver's, from the connection to its end.
+ * shows whatever its length. Time is the receiver's, from the greeting to the end: the side
+ * that accepts says one byte first, when the connection is wholly its own.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -144,6 +145,20 @@ static void configure(const struct job *j, int fd)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &j->rcvbuf, sizeof(j->rcvbuf));
 }
 
+static void greet(int fd)
+{
+	if (write(fd, "!", 1) != 1)
+		err(1, "greeting");
+}
+
+static void be_greeted(int fd)
+{
+	char c;
+
+	if (read(fd, &c, 1) != 1 || c != '!')
+		err(1, "no greeting");
+}
+
 static int open_connection(const struct job *j)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, 0), conn;
@@ -154,6 +169,7 @@ static int open_connection(const struct job *j)
 	if (!j->listen) {
 		if (connect(fd, (const void *)&j->at, sizeof(j->at)))
 			err(1, "connect");
+		be_greeted(fd);
 		return fd;
 	}
 	if (bind(fd, (const void *)&j->at, sizeof(j->at)) || listen(fd, 16))
@@ -162,6 +178,7 @@ static int open_connection(const struct job *j)
 	if (conn < 0)
 		err(1, "accept");
 	close(fd);
+	greet(conn);
 	return conn;
 }
 

@@ -8,7 +8,8 @@
 #                                                     taspilot attached here
 #
 # Each case is what the wire loses, chosen by class and number in a direction (a is the
-# client's end), and two lists of steps (tests/helpers/talk.c).
+# client's end), and two lists of steps (tests/helpers/talk.c). The client waits until the
+# server has accepted, so that the connection is taspilot's when the data comes.
 . "$(dirname "$0")/lib.sh"
 . "$top/tests/wire/lab.sh"
 need wire talk jq
@@ -16,10 +17,10 @@ need wire talk jq
 wired
 attach server s0
 road="--rtt 4 --rate 100M"
-to_server="accept recv=60000 send=1 eof close"
-from_client="connect send=60000 recv=1 close"
-to_client="connect send=1 eof close"
-from_server="accept recv=1 send=60000 close"
+to_server="accept mark=ours recv=60000 send=1 eof close"
+from_client="connect await=ours send=60000 recv=1 close"
+to_client="connect await=ours send=1 eof close"
+from_server="accept mark=ours recv=1 send=60000 close"
 
 # up OPTIONS..., down OPTIONS... - the client sends, the server sends
 up() { as_on_linux_over "$road $*" "$to_server" "$from_client"; }
@@ -78,7 +79,8 @@ test_most_acknowledgements_are_lost() {
 }
 test_nothing_passes_for_a_second() {
 	as_on_linux_over "--rtt 4 --rate 10M --queue 64K --hole 200-1200" \
-		"accept recv=1000000 send=1000000 eof close" "connect send=1000000 recv=1000000 close"
+		"accept mark=ours recv=1000000 send=1000000 eof close" \
+		"connect await=ours send=1000000 recv=1000000 close"
 }
 test_half_of_everything_is_lost() {
 	up --drop data:/2 --drop ack:/2
@@ -86,11 +88,11 @@ test_half_of_everything_is_lost() {
 }
 test_the_window_opens_again_though_half_of_all_acks_are_lost() {
 	as_on_linux_over "$road --drop ack:/2" \
-		"rcvbuf=20000 accept recv=1 await=full eof=full close" \
-		"connect send=1 fill=full close"
+		"rcvbuf=20000 accept mark=ours recv=1 await=full eof=full close" \
+		"connect await=ours send=1 fill=full close"
 	as_on_linux_over "$road --drop ack:/2" \
-		"accept recv=1 fill=full close" \
-		"connect send=1 await=full eof=full close"
+		"accept mark=ours recv=1 fill=full close" \
+		"connect await=ours send=1 await=full eof=full close"
 }
 
 test_it_was_fast() {
