@@ -178,7 +178,7 @@ static void remember(struct conn *c, const struct tp_answer *a)
 	c->track.ttl = a->ttl;
 	c->probed_ns = 0;
 	c->wants_back = false;
-	c->released = c->fin_asked = false;
+	c->released = c->freeing = c->fin_asked = c->peer_first = c->fin_told = false;
 	c->revived = c->leaves = 0;
 }
 

@@ -55,6 +55,7 @@ struct conn {
 	uint32_t slot;
 	uint32_t flow_id, thread;
 	bool has_flow;			/* the fast thread knows flow_id */
+	bool freeing;			/* ... and was told to forget it */
 	bool released;			/* no program holds the socket */
 	uint32_t linux_una, linux_rcv;	/* Linux stands here */
 	uint32_t linux_wnd;		/* the peer's window, as it knows it */
@@ -64,6 +65,8 @@ struct conn {
 
 	/* handback.c */
 	bool fin_asked;			/* Linux sent FIN */
+	bool peer_first;		/* ... after the program was told of the peer's */
+	bool fin_told;			/* Linux was told of the peer's FIN already */
 	bool wants_back;		/* asked to go; else it goes because it ends */
 	uint32_t leaves;		/* LEAVE commands sent; the last one's number */
 	uint32_t revived;		/* times it was quiet with bytes left to send */

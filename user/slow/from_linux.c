@@ -64,13 +64,11 @@ static void in_fast(struct slow *s, struct conn *c, const struct segment *seg,
 	}
 }
 
-/* HOLD on the way back: what Linux says to our news is news to the peer only where the fast
- * thread has not said it, the rest is for the peer.
- */
+/* HOLD on the way back: what Linux says to our news is for us, the rest for the peer. */
 static void in_back(struct conn *c, const struct segment *seg, const struct virtio_net_hdr *vnet,
 		    uint8_t *frame, uint32_t len)
 {
-	if (!is_pure_ack(seg) || c->last.ack_due)
+	if (!is_pure_ack(seg))
 		held_put(&c->held, SEG_FROM_LINUX, vnet, frame, len);
 }
 

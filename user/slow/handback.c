@@ -13,10 +13,10 @@
  *  3 tx_delta, rx_delta	wire minus Linux. Linux stood still, so both are known; taken
  *				without either FIN, since a FIN moves both sides alike
  *  4 made segments		tell Linux of the ACK of its FIN, the peer's window, the peer's
- *				FIN (made.c), until ask_linux() says that it has taken them: what
+ *				FIN (made.c) unless it knows of that since PEER_FIN, until ask_linux() says that it has taken them: what
  *				it answers would, translated, be news to nobody, and a RST could
- *				come back for it. So it is swallowed, unless the thread owed
- *				the peer that ACK still (ack_due)
+ *				come back for it. So it is swallowed. The ACK that the thread
+ *				owed the peer still goes out from here (ack_due)
  *  5 tp_flows LINUX		tc translates from here on. Both deltas zero: no entry
  *  6 kept frames		translated here, in the order in which they came
  *  7 slot LINUX, NOTIFY, FREE	the program reads on from the pipe, then from the real fd
@@ -90,11 +90,12 @@ static void slot_state(struct conn *c, enum tp_slot_state state)
 		slot_set_state(c->region, c->slot, state);
 }
 
-/* Last words to the thread about this flow. */
+/* Last words to the thread about this flow; once. */
 static void let_go(struct slow *s, struct conn *c, enum tp_slot_state state)
 {
-	if (!c->has_flow)
+	if (!c->has_flow || c->freeing)
 		return;
+	c->freeing = true;
 	slot_state(c, state);
 	slow_tell_flow(s, c, FAST_CMD_NOTIFY);
 	slow_tell_flow(s, c, FAST_CMD_FREE);
@@ -123,6 +124,7 @@ void handback_fin(struct slow *s, struct conn *c)
 	if (c->fin_asked)
 		return;
 	c->fin_asked = true;
+	c->peer_first = slot_has_eof(c->region, c->slot);
 	slow_tell_flow(s, c, FAST_CMD_FIN);
 }
 
@@ -159,13 +161,14 @@ static void send_made(struct slow *s, const struct conn *c, enum made_to to,
 		relay_to_wire(s, NULL, frame, len);
 }
 
-static void tell_linux(struct slow *s, struct conn *c)
+/* @fin_taken: Linux has the peer's FIN. */
+static void tell_linux(struct slow *s, struct conn *c, bool fin_taken)
 {
 	struct made_news n = {
-		.seq = c->linux_rcv,
+		.seq = c->linux_rcv + fin_taken,
 		.ack = c->linux_una,
 		.fin_acked = c->last.fin_acked,
-		.peer_fin = c->last.peer_fin,
+		.peer_fin = c->last.peer_fin && !fin_taken,
 		.may_send = !c->fin_asked,
 		.linux_wnd = c->linux_wnd,
 		.wire_wnd = c->last.snd_wnd,
@@ -183,6 +186,37 @@ static bool understood(const struct conn *c, const struct tp_answer *a)
 {
 	return !a->found || (a->rcv_nxt == c->linux_rcv + c->last.peer_fin &&
 			     seq_after_eq(a->snd_una, c->linux_una + c->last.fin_acked));
+}
+
+/* On the wire all is over. Linux is told so by RST, in HOLD, until its socket is gone. */
+static void end(struct slow *s, struct conn *c, enum tp_slot_state state)
+{
+	if (flowmap_set(s, c, CONN_DEAD))
+		conn_set_phase(&s->conns, c, CONN_DEAD, s->now_ns);
+	held_drop_all(&c->held);
+	let_go(s, c, state);
+	handback_again(s, c);
+}
+
+/* The peer has finished, and Linux should know before the program closes: then Linux closes
+ * second, as it would have. It answers by an ACK, which is swallowed.
+ */
+static void on_peer_fin(struct slow *s, struct conn *c, const struct tcp_state *st)
+{
+	uint32_t wnd = st->snd_wnd >> c->snd_wscale;
+	struct made_seg fin = {
+		.seq = c->linux_rcv,
+		.ack = c->linux_una,
+		.window = (uint16_t)(wnd < 0xffff ? wnd : 0xffff),
+		.flags = WIRE_FIN | WIRE_ACK,
+	};
+
+	relay_drain(s, TAP_ALL);	/* perhaps it has closed */
+	if (c->phase != CONN_FAST || c->fin_asked || c->fin_told)
+		return;
+	c->last = *st;
+	c->fin_told = true;
+	send_made(s, c, MADE_TO_LINUX, &fin);
 }
 
 /* --- the way back ----------------------------------------------------------------------- */
@@ -277,14 +311,44 @@ static void try_finish(struct slow *s, struct conn *c)
 		expire_soon(s, c);
 }
 
+/* The thread acknowledges late, and was quiet before it did. */
+static void pay_ack(struct slow *s, struct conn *c)
+{
+	uint32_t window = (c->last.rcv_edge - c->last.rcv_nxt) >> c->rcv_wscale;
+	struct made_seg seg = {
+		.seq = c->last.snd_nxt,
+		.ack = c->last.rcv_nxt,
+		.window = (uint16_t)(window < 0xffff ? window : 0xffff),
+		.flags = WIRE_ACK,
+	};
+
+	if (c->last.ack_due)
+		send_made(s, c, MADE_TO_WIRE, &seg);
+}
+
+/* The program closed after the peer did, and before Linux knew: Linux believes to have closed
+ * first, and would wait in TIME_WAIT in the peer's stead. Nobody sees the socket any more, and
+ * both sides are done: a RST ends it.
+ */
+static bool is_over_in_wrong_order(const struct conn *c)
+{
+	return c->released && c->peer_first && !c->fin_told && c->last.peer_fin &&
+	       c->last.fin_acked;
+}
+
 static void go_back(struct slow *s, struct conn *c)
 {
+	pay_ack(s, c);
+	if (is_over_in_wrong_order(c)) {
+		end(s, c, TP_SLOT_LINUX);
+		return;
+	}
 	if (flowmap_set(s, c, CONN_BACK)) {
 		handback_kill(s, c);
 		return;
 	}
 	set_deltas(c);
-	tell_linux(s, c);
+	tell_linux(s, c, c->fin_told);
 	try_finish(s, c);
 }
 
@@ -294,6 +358,26 @@ static uint32_t sent_position(const struct conn *c)
 	return c->last.snd_una - c->last.fin_acked - c->wire_first;
 }
 
+/* Is there something that the thread has to do still? Bytes that were written before the
+ * program could know; a FIN, if Linux must not do it (see is_over_in_wrong_order()).
+ */
+static bool has_work_left(const struct conn *c)
+{
+	if (c->last.fin_acked)
+		return false;
+	return (uint32_t)slot_written(c->region, c->slot) != sent_position(c) ||
+	       (c->fin_asked && c->peer_first && !c->fin_told);
+}
+
+static void revive(struct slow *s, struct conn *c)
+{
+	leave(s, c);
+	if (c->fin_asked)
+		slow_tell_flow(s, c, FAST_CMD_FIN);
+	if (c->released)
+		slow_tell_flow(s, c, FAST_CMD_RELEASE);
+}
+
 static void on_quiet(struct slow *s, struct conn *c, const struct tcp_state *st, uint32_t leave_no)
 {
 	if (c->phase != CONN_FAST || leave_no != c->leaves)
@@ -301,16 +385,10 @@ static void on_quiet(struct slow *s, struct conn *c, const struct tcp_state *st,
 	c->last = *st;
 	slot_state(c, TP_SLOT_LEAVING);
 	atomic_thread_fence(memory_order_seq_cst);	/* partner: shm_abi.h, who writes */
-	if (!st->fin_acked && (uint32_t)slot_written(c->region, c->slot) != sent_position(c) &&
-	    c->revived++ < REVIVE_MAX) {
-		leave(s, c);
-		if (c->fin_asked)
-			slow_tell_flow(s, c, FAST_CMD_FIN);
-		if (c->released)
-			slow_tell_flow(s, c, FAST_CMD_RELEASE);
-		return;
-	}
-	go_back(s, c);
+	if (has_work_left(c) && c->revived++ < REVIVE_MAX)
+		revive(s, c);
+	else
+		go_back(s, c);
 }
 
 /* --- death ------------------------------------------------------------------------------ */
@@ -326,11 +404,7 @@ static void on_dead(struct slow *s, struct conn *c, const struct tcp_state *st)
 	if (c->phase != CONN_FAST)
 		return;
 	c->last = *st;
-	if (flowmap_set(s, c, CONN_DEAD))
-		conn_set_phase(&s->conns, c, CONN_DEAD, s->now_ns);
-	held_drop_all(&c->held);
-	let_go(s, c, TP_SLOT_DEAD);
-	handback_again(s, c);
+	end(s, c, TP_SLOT_DEAD);
 }
 
 void handback_linux_reset(struct slow *s, struct conn *c)
@@ -341,7 +415,7 @@ void handback_linux_reset(struct slow *s, struct conn *c)
 }
 
 /* Linux's own numbers, so exact ones; the wire's follow by the deltas, zero if never ours. */
-static void kill_linux(struct slow *s, struct conn *c)
+static void reset_peer(struct slow *s, struct conn *c)
 {
 	struct tp_answer a;
 
@@ -355,17 +429,11 @@ static void kill_linux(struct slow *s, struct conn *c)
 
 void handback_kill(struct slow *s, struct conn *c)
 {
-	if (c->phase == CONN_FAST || c->phase == CONN_BACK) {
-		if (c->phase == CONN_FAST)
-			slow_tell_flow(s, c, FAST_CMD_RST);
-		let_go(s, c, TP_SLOT_DEAD);
-	}
-	if (c->phase != CONN_FAST)
-		kill_linux(s, c);
-	if (flowmap_set(s, c, CONN_DEAD))
-		conn_set_phase(&s->conns, c, CONN_DEAD, s->now_ns);
-	held_drop_all(&c->held);
-	handback_again(s, c);
+	if (c->phase == CONN_FAST)
+		slow_tell_flow(s, c, FAST_CMD_RST);
+	else
+		reset_peer(s, c);
+	end(s, c, TP_SLOT_DEAD);
 }
 
 /* Phase DEAD: until its socket is gone, or does not listen. */
@@ -383,12 +451,15 @@ static void kill_again(struct slow *s, struct conn *c)
 
 void handback_again(struct slow *s, struct conn *c)
 {
+	struct tp_answer a;
+
 	c->asked++;
 	if (c->phase == CONN_DEAD) {
 		kill_again(s, c);
 		return;
 	}
-	tell_linux(s, c);
+	if (!ask_linux(s->att, &c->key, &a))
+		tell_linux(s, c, a.found && a.rcv_nxt != c->linux_rcv);
 	try_finish(s, c);
 }
 
@@ -431,8 +502,10 @@ static void on_flow_event(struct slow *s, struct conn *c, const struct fast_even
 {
 	switch (ev->kind) {
 	case FAST_EV_PEER_FIN:
+		on_peer_fin(s, c, &ev->state);
+		return;
 	case FAST_EV_FIN_ACKED:
-		return;			/* QUIET follows, with both */
+		return;			/* QUIET follows */
 	case FAST_EV_QUIET:
 		on_quiet(s, c, &ev->state, ev->value);
 		return;

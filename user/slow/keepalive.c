@@ -28,7 +28,7 @@ static void answer(struct slow *s, struct conn *c)
 		.tsecr = c->track.linux_tsval,
 	};
 	struct made_seg seg = {
-		.seq = c->linux_rcv,
+		.seq = c->linux_rcv + c->fin_told,
 		.ack = c->linux_una,
 		.window = (uint16_t)(c->linux_wnd >> c->snd_wscale),
 		.flags = WIRE_ACK,

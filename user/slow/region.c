@@ -326,6 +326,11 @@ uint64_t slot_written(const struct region *r, uint32_t slot)
 	return atomic_load_explicit(&slot_at(r, slot)->tx_head, memory_order_acquire);
 }
 
+bool slot_has_eof(const struct region *r, uint32_t slot)
+{
+	return atomic_load_explicit(&slot_at(r, slot)->fast_flags, memory_order_acquire) & TP_F_EOF;
+}
+
 bool slot_has_unread(const struct region *r, uint32_t slot)
 {
 	const struct tp_slot *t = slot_at(r, slot);
