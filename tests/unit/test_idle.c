@@ -142,6 +142,38 @@ static void when_the_peer_gets_quicker_spinning_comes_back(void **state)
 	assert_in_range(spun, 1900, 2000);
 }
 
+/* @n idle times in which the CPU is somebody else's for 3 ms, 1 ms apart. */
+static uint64_t preempted(struct idle *i, uint64_t *at_ns, int n)
+{
+	uint64_t spins = 0;
+
+	for (; n; n--) {
+		spins += idle_next(i, *at_ns, IDLE_NOBODY) == IDLE_SPIN;
+		*at_ns += 3000 * US;
+		idle_worked(i, *at_ns, true);
+		*at_ns = arrivals(i, *at_ns, 50, 20);
+	}
+	return spins;
+}
+
+static void on_a_cpu_that_others_use_spins_become_rare(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	at = arrivals(&i, 1, 100, 20);
+	/* 4 ms each: in the first second some five, in the next four one or two */
+	assert_in_range(preempted(&i, &at, 250), 1, 6);
+	assert_in_range(preempted(&i, &at, 1000), 1, 4);
+	/* and when the other is gone for long, the next one is the first again */
+	at += 60000000 * US;
+	at = arrivals(&i, at, 100, 20);
+	assert_int_equal(preempted(&i, &at, 1), 1);
+	assert_int_equal(i.shared_ns, IDLE_SHARED_NS);
+}
+
 static void the_slow_thread_on_our_cpu_is_not_kept_from_it(void **state)
 {
 	struct idle i;
@@ -179,6 +211,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_never_answers_is_given_up),
 		cmocka_unit_test(spins_that_never_pay_become_rare),
 		cmocka_unit_test(when_the_peer_gets_quicker_spinning_comes_back),
+		cmocka_unit_test(on_a_cpu_that_others_use_spins_become_rare),
 		cmocka_unit_test(the_slow_thread_on_our_cpu_is_not_kept_from_it),
 		cmocka_unit_test(busy_always_spins_and_event_never),
 	};

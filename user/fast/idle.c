@@ -20,12 +20,29 @@ static void spun(struct idle *i, bool paid)
 		i->skips = IDLE_SKIPS;
 }
 
+/* Has somebody else had the CPU since we looked last? The pause doubles unless the last one
+ * is long past.
+ */
+static void note_leap(struct idle *i, uint64_t now_ns)
+{
+	bool again = now_ns - i->shared_until_ns < 8 * i->shared_ns;
+
+	if (now_ns - i->looked_ns <= IDLE_LEAP_NS)
+		return;
+	i->shared_ns = again ? 2 * i->shared_ns : IDLE_SHARED_NS;
+	if (i->shared_ns > IDLE_SHARED_MAX_NS)
+		i->shared_ns = IDLE_SHARED_MAX_NS;
+	i->shared_until_ns = now_ns + i->shared_ns;
+}
+
 void idle_worked(struct idle *i, uint64_t now_ns, bool frames)
 {
 	uint64_t gap = now_ns - i->arrived_ns;
 
-	if (i->spinning)
+	if (i->spinning) {
+		note_leap(i, now_ns);
 		spun(i, true);
+	}
 	i->since_ns = 0;
 	i->kicks = 0;
 	if (!frames)
@@ -44,9 +61,9 @@ static uint64_t spin_ns(const struct idle *i)
 }
 
 /* At the begin of an idle time: does it begin with a spin? */
-static bool may_spin(struct idle *i)
+static bool may_spin(struct idle *i, uint64_t now_ns)
 {
-	if (!spin_ns(i))
+	if (!spin_ns(i) || now_ns < i->shared_until_ns)
 		return false;
 	if (i->pays >= IDLE_PAYS)
 		return true;
@@ -59,11 +76,13 @@ static bool may_spin(struct idle *i)
 static enum idle_how spin_or_block(struct idle *i, uint64_t now_ns)
 {
 	if (!i->since_ns) {
-		i->since_ns = now_ns;
-		i->spinning = may_spin(i);
+		i->since_ns = i->looked_ns = now_ns;
+		i->spinning = may_spin(i, now_ns);
 	}
 	if (!i->spinning)
 		return IDLE_BLOCK;
+	note_leap(i, now_ns);
+	i->looked_ns = now_ns;
 	if (now_ns - i->since_ns < spin_ns(i))
 		return IDLE_SPIN;
 	spun(i, false);

@@ -14,6 +14,10 @@
  * most end without a frame, there are none for a while, then a few to try. There is no
  * sched_yield: it would cost milliseconds as soon as somebody else's task is on the CPU.
  *
+ * Somebody else's task shows in the clock: a spin in which time leaps was preempted. Then
+ * spinning only uses up our share of the CPU, and the next wait for it is a whole slice of
+ * the other. So no spins for a while, which doubles as long as it happens again.
+ *
  * Pure: the clock is an argument.
  */
 #ifndef TASPILOT_FAST_IDLE_H
@@ -31,6 +35,9 @@
 #define IDLE_PAYS	96U		/* of 256 spins must end with a frame */
 #define IDLE_TRY	160U		/* what a new try starts with: some five spins in vain */
 #define IDLE_SKIPS	64U		/* idle times without a spin between two tries */
+#define IDLE_LEAP_NS	300000ULL	/* between two looks at the clock: we were preempted */
+#define IDLE_SHARED_NS	50000000ULL	/* no spins for so long after that, at first */
+#define IDLE_SHARED_MAX_NS 2000000000ULL
 
 enum idle_how { IDLE_SPIN, IDLE_WAIT_KICK, IDLE_BLOCK };
 
@@ -43,6 +50,9 @@ struct idle {
 	uint32_t pays;			/* share of spins that ended with a frame, of 256 */
 	uint32_t skips;			/* idle times until the next try */
 	bool spinning;			/* this idle time began with a spin */
+	uint64_t looked_ns;		/* of this spin: last look at the clock */
+	uint64_t shared_until_ns;	/* the CPU is shared: no spins until then */
+	uint64_t shared_ns;		/* for how long the last time */
 };
 
 /* Who has work on our CPU, apart from us. */
