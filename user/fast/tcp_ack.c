@@ -242,7 +242,8 @@ uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	if (a.ece)
 		ecn_echo(t, now_ns);
 	tcp_recover_ack(t, s, &a);
-	if (a.delivered && !tcp_in_reduction(t))
+	/* in disorder only what is acknowledged counts, unless the path is known to reorder */
+	if ((a.advanced || (a.sacked && t->flags & T_REORDERED)) && !tcp_in_reduction(t))
 		grow_cwnd(t, &a);
 	if (a.advanced)
 		rearm(t, now_ns);

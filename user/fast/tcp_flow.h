@@ -123,6 +123,7 @@ struct tcp {
 
 	/* line 2: timers and acknowledging */
 	alignas(TP_LINE) uint64_t rtx_at, ack_at, push_at;
+	uint64_t rto_at;		/* when the retransmission timer is due, whatever rtx_at is */
 	uint64_t heard_ns;		/* last segment in */
 	uint64_t data_ns;		/* last data in */
 	uint64_t sent_ns;		/* last data out */
@@ -154,7 +155,7 @@ struct tcp {
 	uint32_t rtx_tsval;		/* TSval of the first retransmission of the episode */
 	uint32_t prr_delivered, prr_out;	/* segments */
 	uint32_t rack_sent, rack_end;	/* latest sent of what arrived */
-	uint32_t rack_rtt_us;
+	uint32_t rack_rtt;		/* ticks from sending it to its arrival; 0 none yet */
 	uint32_t reo_steps, reo_round;	/* reordering window in quarters of min RTT; round's end */
 	uint32_t reo_persist;		/* recoveries for which it stays */
 	uint32_t fack;			/* highest sequence known to have arrived */
@@ -210,8 +211,8 @@ static inline uint32_t tcp_max(uint32_t a, uint32_t b) { return a > b ? a : b; }
 
 /* The scoreboard's clock: 1.024 us, in 32 bits. */
 static inline uint32_t tcp_tick(uint64_t now_ns) { return (uint32_t)(now_ns >> 10); }
-static inline uint32_t tcp_tick_us(uint32_t ticks) { return (uint32_t)((uint64_t)ticks * 1049 >> 10); }
-static inline uint32_t tcp_us_tick(uint32_t us) { return (uint32_t)((uint64_t)us * 1000 >> 10); }
+static inline uint32_t tcp_tick_us(uint32_t ticks) { return (uint32_t)((uint64_t)ticks * 128 / 125); }
+static inline uint32_t tcp_us_tick(uint32_t us) { return (uint32_t)((uint64_t)us * 125 / 128); }
 
 static inline uint32_t tcp_tsval(const struct tcp *t, uint64_t now_ns)
 {
@@ -304,6 +305,7 @@ void tcp_enter_cwr(struct tcp *t, uint64_t now_ns);
 
 /* tcp_timer.c */
 void tcp_arm_rtx(struct tcp *t, uint64_t now_ns);	/* restart: data sent, or una moved */
+void tcp_arm_probe(struct tcp *t, uint64_t now_ns);	/* more data sent */
 void tcp_arm_idle(struct tcp *t, uint64_t now_ns);	/* nothing in flight: persist, cork */
 void tcp_arm_at(struct tcp *t, enum tcp_rtx_kind kind, uint64_t at_ns);
 

@@ -235,20 +235,20 @@ void tcp_board_sent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_ns
 static void note_arrival(struct tcp *t, struct tcp_acked *a, const struct tcp_rec *r,
 			 uint32_t end)
 {
-	uint32_t us = tcp_tick_us(tcp_tick(a->now_ns) - r->sent);
+	uint32_t ticks = tcp_tick(a->now_ns) - r->sent;
 
 	if (r->flags & R_EVER) {
 		/* the original may have arrived, not what was resent just now */
-		if (us < t->rtt.min_us)
+		if (tcp_tick_us(ticks) < t->rtt.min_us)
 			return;
 	} else {
-		a->last_rtt_us = us;
+		a->last_rtt_us = tcp_tick_us(ticks);
 	}
 	if (seq_after(r->sent, t->rack_sent) ||
-	    (r->sent == t->rack_sent && seq_after(end, t->rack_end)) || !t->rack_rtt_us) {
+	    (r->sent == t->rack_sent && seq_after(end, t->rack_end)) || !t->rack_rtt) {
 		t->rack_sent = r->sent;
 		t->rack_end = end;
-		t->rack_rtt_us = tcp_max(us, 1);
+		t->rack_rtt = tcp_max(ticks, 1);
 	}
 }
 
@@ -489,11 +489,11 @@ static uint32_t reorder_window_us(const struct tcp *t)
 
 uint32_t tcp_board_rack(struct tcp *t, uint64_t now_ns, uint32_t *ret_wait_us)
 {
-	uint32_t limit = tcp_us_tick(t->rack_rtt_us + reorder_window_us(t));
+	uint32_t limit = t->rack_rtt + tcp_us_tick(reorder_window_us(t));
 	uint32_t now = tcp_tick(now_ns), lost = 0, wait = 0;
 
 	*ret_wait_us = 0;
-	if (!t->rack_rtt_us)
+	if (!t->rack_rtt)
 		return 0;
 	for (uint32_t i = 0; i < t->nrec; i++) {
 		struct tcp_rec *r = rec_at(t, i);

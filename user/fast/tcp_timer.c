@@ -54,14 +54,30 @@ static uint64_t rto_ns(const struct tcp *t, uint64_t now_ns)
 	return gone < limit ? min_u64(ns, limit - gone) : 1000000;
 }
 
+/* New data went out: the probe waits for its ACK too, but no longer than the timeout. */
+void tcp_arm_probe(struct tcp *t, uint64_t now_ns)
+{
+	uint64_t at = now_ns + probe_delay_ns(t);
+
+	if (t->rtx_kind != TCP_RTX_RTO && t->rtx_kind != TCP_RTX_TLP)
+		return;
+	if (may_probe_loss(t) && at < t->rto_at)
+		tcp_arm_at(t, TCP_RTX_TLP, at);
+	else
+		tcp_arm_at(t, TCP_RTX_RTO, t->rto_at);
+}
+
 void tcp_arm_rtx(struct tcp *t, uint64_t now_ns)
 {
-	uint64_t rto = rto_ns(t, now_ns);
+	t->rto_at = now_ns + rto_ns(t, now_ns);
+	t->rtx_kind = TCP_RTX_RTO;
+	tcp_arm_probe(t, now_ns);
+}
 
-	if (may_probe_loss(t) && probe_delay_ns(t) < rto)
-		tcp_arm_at(t, TCP_RTX_TLP, now_ns + probe_delay_ns(t));
-	else
-		tcp_arm_at(t, TCP_RTX_RTO, now_ns + rto);
+static void arm_rto(struct tcp *t, uint64_t now_ns)
+{
+	t->rto_at = now_ns + rto_ns(t, now_ns);
+	tcp_arm_at(t, TCP_RTX_RTO, t->rto_at);
 }
 
 /* Something waits to be sent, and not for the program or the cork. */
@@ -102,7 +118,7 @@ static uint32_t on_rto(struct tcp *t, uint64_t now_ns)
 	tcp_recover_timeout(t, now_ns);
 	if (t->backoff < 31)
 		t->backoff++;
-	tcp_arm_at(t, TCP_RTX_RTO, now_ns + rto_ns(t, now_ns));
+	arm_rto(t, now_ns);
 	return TCP_DO_OUTPUT;
 }
 
@@ -133,10 +149,10 @@ static uint32_t on_rtx(struct tcp *t, uint64_t now_ns)
 	case TCP_RTX_TLP:
 		if (may_probe_loss(t))
 			t->flags |= T_TLP;
-		tcp_arm_at(t, TCP_RTX_RTO, now_ns + rto_ns(t, now_ns));
+		arm_rto(t, now_ns);
 		return tcp_output_due(t);
 	case TCP_RTX_REORDER:
-		tcp_arm_at(t, TCP_RTX_RTO, now_ns + rto_ns(t, now_ns));
+		arm_rto(t, now_ns);
 		tcp_recover_reorder(t, now_ns);
 		return tcp_output_due(t);
 	case TCP_RTX_PERSIST:

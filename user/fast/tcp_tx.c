@@ -228,9 +228,10 @@ static void sent_new(struct tcp *t, struct tcp_out *o, uint32_t seg, uint64_t no
 	if (was_quiet) {
 		t->backoff = 0;
 		t->stall_ns = 0;
-	}
-	if (was_quiet || t->rtx_kind == TCP_RTX_TLP)
 		tcp_arm_rtx(t, now_ns);
+	} else {
+		tcp_arm_probe(t, now_ns);
+	}
 }
 
 /* @len new bytes from snd_nxt; FIN too, if it follows and the window has room for it. */

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* needs: user/fast/cc.c user/fast/cc_reno.c user/fast/cc_cubic.c */
+/*
+ * test_cc.c - the congestion controls, as functions of ACKs and a clock.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "../../user/fast/cc.h"
+
+#define MS	1000000ULL
+
+static struct cc start(const char *name, uint32_t cwnd, uint32_t ssthresh)
+{
+	struct cc c = {
+		.ops = cc_find(name), .cwnd = cwnd, .ssthresh = ssthresh,
+		.cwnd_clamp = 1 << 20, .mss = 1448, .srtt_us = 100000, .min_rtt_us = 100000,
+	};
+
+	c.ops->init(&c, 0);
+	return c;
+}
+
+/* One round trip: each segment of the window is acknowledged, two an ACK. */
+static void round_trip(struct cc *c, uint64_t now_ns)
+{
+	struct cc_ack a = { .acked = 2, .rtt_us = 100000, .cwnd_limited = true, .now_ns = now_ns };
+	uint32_t n = c->cwnd / 2;
+
+	while (n--)
+		c->ops->acked(c, &a);
+}
+
+static void names_are_linuxs(void **state)
+{
+	(void)state;
+	assert_ptr_equal(cc_find("reno"), &cc_reno);
+	assert_ptr_equal(cc_find("cubic"), &cc_cubic);
+	assert_null(cc_find("vegas"));
+	assert_null(cc_find(""));
+	assert_ptr_equal(cc_default(), &cc_cubic);
+}
+
+static void slow_start_doubles_and_stops_at_ssthresh(void **state)
+{
+	static const char *const names[] = { "reno", "cubic" };
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct cc c = start(names[i], 4, 14);
+
+		round_trip(&c, 1 * MS);
+		assert_int_equal(c.cwnd, 8);
+		round_trip(&c, 101 * MS);
+		assert_in_range(c.cwnd, 14, 15);
+	}
+}
+
+static void reno_adds_one_a_round_trip_and_halves(void **state)
+{
+	struct cc c = start("reno", 20, 10);
+
+	(void)state;
+	for (uint32_t i = 1; i <= 10; i++) {
+		round_trip(&c, i * 100 * MS);
+		assert_in_range(c.cwnd, 20 + i - 1, 20 + i);
+	}
+	assert_int_equal(c.ops->ssthresh(&c, 0), c.cwnd / 2);
+	c.cwnd = 1;
+	assert_int_equal(c.ops->ssthresh(&c, 0), 2);
+}
+
+static void cubic_gives_up_three_tenths(void **state)
+{
+	struct cc c = start("cubic", 100, 50);
+
+	(void)state;
+	assert_int_equal(c.ops->ssthresh(&c, 0), 70);
+}
+
+/* W_max = 1000, C = 0.4: K = cbrt(1000 * 0.3 / 0.4) = 9.1 s. */
+static void cubic_is_back_at_its_maximum_after_k(void **state)
+{
+	struct cc c = start("cubic", 1000, 500);
+	uint64_t now = 0;
+
+	(void)state;
+	c.cwnd = c.ssthresh = c.ops->ssthresh(&c, now);
+	for (; now < 4500 * MS; now += 100 * MS)
+		round_trip(&c, now);
+	assert_in_range(c.cwnd, 930, 975);	/* steep first */
+	for (; now < 9100 * MS; now += 100 * MS)
+		round_trip(&c, now);
+	assert_in_range(c.cwnd, 990, 1010);	/* flat at the maximum */
+	for (; now < 14000 * MS; now += 100 * MS)
+		round_trip(&c, now);
+	assert_in_range(c.cwnd, 1030, 1060);	/* and on, looking for more */
+}
+
+static void cubic_is_never_slower_than_reno(void **state)
+{
+	struct cc c = start("cubic", 10, 5);
+	uint64_t now = 0;
+
+	(void)state;
+	c.min_rtt_us = c.srtt_us = 1000;
+	c.cwnd = c.ssthresh = c.ops->ssthresh(&c, now);
+	/* a short round trip: the cubic curve hardly rises in 100 of them */
+	for (int i = 0; i < 100; i++, now += MS)
+		round_trip(&c, now);
+	assert_true(c.cwnd >= 7 + 50);
+}
+
+static void cubic_stands_still_while_the_program_does(void **state)
+{
+	struct cc a = start("cubic", 1000, 500), b;
+
+	(void)state;
+	a.cwnd = a.ssthresh = a.ops->ssthresh(&a, 0);
+	round_trip(&a, 100 * MS);
+	b = a;
+	round_trip(&a, 200 * MS);
+	b.ops->restart(&b, 60000 * MS, 59800 * MS);
+	round_trip(&b, 60000 * MS);
+	assert_int_equal(a.cwnd, b.cwnd);
+}
+
+static void hystart_leaves_slow_start_when_the_delay_grows(void **state)
+{
+	struct cc c = start("cubic", 32, CC_SSTHRESH_INF);
+	struct cc_ack a = { .acked = 1, .rtt_us = 100000, .cwnd_limited = true };
+	uint64_t now = 100 * MS;
+
+	(void)state;
+	for (uint32_t i = 0; i < 64 && c.ssthresh == CC_SSTHRESH_INF; i++) {
+		a.snd_una = i;
+		a.snd_nxt = 100000;
+		a.now_ns = now += 10 * MS;	/* no train */
+		a.rtt_us = 100000 + (i > 20 ? 30000 : 0);
+		c.ops->acked(&c, &a);
+	}
+	assert_int_equal(c.ssthresh, CC_SSTHRESH_INF);	/* the smallest of a round counts */
+	a.snd_una = 100001;
+	a.snd_nxt = 200000;
+	for (uint32_t i = 0; i < 20 && c.ssthresh == CC_SSTHRESH_INF; i++) {
+		a.now_ns = now += 10 * MS;
+		c.ops->acked(&c, &a);
+	}
+	assert_int_equal(c.ssthresh, c.cwnd);
+}
+
+static void a_window_that_is_not_used_does_not_grow(void **state)
+{
+	struct cc_ack a = { .acked = 10, .rtt_us = 1000, .cwnd_limited = false };
+	struct cc c = start("cubic", 10, CC_SSTHRESH_INF), d = start("reno", 10, 5);
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		c.ops->acked(&c, &a);
+		d.ops->acked(&d, &a);
+	}
+	assert_int_equal(c.cwnd, 10);
+	assert_int_equal(d.cwnd, 10);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_are_linuxs),
+		cmocka_unit_test(slow_start_doubles_and_stops_at_ssthresh),
+		cmocka_unit_test(reno_adds_one_a_round_trip_and_halves),
+		cmocka_unit_test(cubic_gives_up_three_tenths),
+		cmocka_unit_test(cubic_is_back_at_its_maximum_after_k),
+		cmocka_unit_test(cubic_is_never_slower_than_reno),
+		cmocka_unit_test(cubic_stands_still_while_the_program_does),
+		cmocka_unit_test(hystart_leaves_slow_start_when_the_delay_grows),
+		cmocka_unit_test(a_window_that_is_not_used_does_not_grow),
+	};
+
+	return cmocka_run_group_tests_name("cc", tests, NULL, NULL);
+}

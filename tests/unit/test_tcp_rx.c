@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* needs: user/fast/tcp.c user/fast/tcp_ack.c user/fast/tcp_ooo.c user/fast/tcp_pool.c */
+/* needs: user/fast/tcp_recover.c user/fast/tcp_rx.c user/fast/tcp_sack.c user/fast/tcp_timer.c */
+/* needs: user/fast/tcp_tx.c user/fast/rtt.c user/fast/cc.c user/fast/cc_cubic.c user/fast/cc_reno.c */
+/*
+ * test_tcp_rx.c - segments in: order, holes, the window offered, acceptability, FIN, RST.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "tcp_rig.h"
+
+static void data_in_order_is_readable_at_once(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	assert_true(rig_data(r, 0, 700) & TCP_DO_READABLE);
+	assert_int_equal(rig_read(r), 700);
+	for (uint32_t at = 700; at < 70000; at += 700) {
+		rig_data(r, at, 700);
+		rig_drain(r);
+		assert_int_equal(rig_read(r), 700);
+	}
+	rig_free(r);
+}
+
+static void a_request_lies_where_the_last_one_lay(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	for (uint32_t i = 0; i < 100; i++) {
+		rig_data(r, i * 100, 100);
+		assert_int_equal(pipe_offset(r->tcp.rx_geom, i * 100), 0);
+		assert_int_equal(rig_read(r), 100);
+	}
+	rig_free(r);
+}
+
+static void an_unread_pipe_grows_and_keeps_its_bytes(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	for (uint32_t at = 0; at < 50000; at += 1000) {
+		rig_data(r, at, 1000);
+		rig_drain(r);
+	}
+	assert_int_equal(pipe_order(r->tcp.rx_geom), 16);
+	assert_int_equal(rig_read(r), 50000);
+	rig_free(r);
+}
+
+static void holes_are_filled_in_any_order(void **state)
+{
+	static const uint32_t order[] = { 5, 1, 9, 3, 7, 2, 8, 4, 6, 0 };
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	for (size_t i = 0; i < 10; i++) {
+		uint32_t todo = rig_data(r, order[i] * 1000, 1000);
+
+		assert_int_equal(!!(todo & TCP_DO_READABLE), i == 9);
+	}
+	assert_int_equal(r->tcp.nrange, 0);
+	assert_int_equal(rig_read(r), 10000);
+	rig_free(r);
+}
+
+static void many_holes_borrow_memory_and_give_it_back(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	for (uint32_t at = 100; at < 20000; at += 200)
+		rig_data(r, at, 100);
+	assert_int_equal(r->tcp.nrange, 100);
+	assert_int_not_equal(r->tcp.range_class, 0);
+	for (uint32_t at = 0; at < 20000; at += 200)
+		rig_data(r, at, 100);
+	assert_int_equal(r->tcp.range_class, 0);
+	assert_int_equal(rig_read(r), 20000);
+	rig_free(r);
+}
+
+static void without_a_pool_a_hole_too_many_is_dropped(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r = rig_new(&b);
+
+	(void)state;
+	r->tcp.pool = NULL;
+	for (uint32_t at = 1000; at < 50000; at += 2000)
+		rig_data(r, at, 1000);
+	assert_int_equal(r->tcp.nrange, TCP_NRANGE);
+	for (uint32_t at = 0; at < 50000; at += 1000)
+		rig_data(r, at, 1000);
+	assert_int_equal(rig_read(r), 50000);
+	rig_free(r);
+}
+
+static void overlapping_segments_are_taken_once(void **state)
+{
+	static const struct { uint32_t seq, len; } segs[] = {
+		{ 500, 1000 }, { 1200, 1000 }, { 400, 3000 }, { 300, 100 }, { 0, 350 }, { 100, 5000 },
+	};
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(segs) / sizeof(segs[0]); i++)
+		rig_data(r, segs[i].seq, segs[i].len);
+	assert_int_equal(rig_read(r), 5100);
+	rig_free(r);
+}
+
+static void sack_reports_the_newest_block_first(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_data(r, 2000, 1000);
+	rig_drain(r);
+	rig_data(r, 6000, 1000);
+	rig_drain(r);
+	rig_data(r, 4000, 1000);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.nsack, 3);
+	assert_int_equal(r->out.sack[0].start, 4000);
+	assert_int_equal(r->out.sack[0].end, 5000);
+	assert_int_equal(r->out.sack[1].start, 6000);
+	assert_int_equal(r->out.sack[2].start, 2000);
+	assert_int_equal(r->out.ack, 0);
+	rig_free(r);
+}
+
+static void a_duplicate_is_reported_by_dsack(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_data(r, 0, 2000);
+	rig_drain(r);
+	rig_data(r, 0, 1000);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.ack, 2000);
+	assert_int_equal(r->out.nsack, 1);
+	assert_int_equal(r->out.sack[0].start, 0);
+	assert_int_equal(r->out.sack[0].end, 1000);
+	assert_int_equal(rig_read(r), 2000);
+	rig_free(r);
+}
+
+static void the_window_closes_and_its_edge_never_moves_left(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	uint32_t edge = 60000, at = 0;
+
+	(void)state;
+	while (at < r->tcp.rcv_edge - RIG_PEER) {
+		uint32_t left = r->tcp.rcv_edge - RIG_PEER - at, n = left < 1000 ? left : 1000;
+
+		rig_data(r, at, n);
+		at += n;
+		while (rig_tx(r)) {
+			uint32_t now = r->out.ack + ((uint32_t)r->out.window << 7);
+
+			assert_true(now >= edge);
+			edge = now;
+		}
+	}
+	assert_int_equal(r->out.window, 0);
+	assert_int_equal(rig_read(r), at);
+	assert_true(r->todo & TCP_DO_OUTPUT);
+	assert_true(rig_tx(r));
+	assert_true(r->out.window > 0);
+	rig_free(r);
+}
+
+static void a_program_that_drains_quickly_is_offered_more(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	uint32_t at = 0;
+
+	(void)state;
+	for (int round = 0; round < 200; round++) {
+		uint32_t to = r->tcp.rcv_edge - RIG_PEER;
+
+		for (; at + 1000 <= to; at += 1000)
+			rig_data(r, at, 1000);
+		assert_true(rig_read(r) != SIZE_MAX);
+		rig_drain(r);
+		rig_pass(r, 21 * MS);
+	}
+	assert_true(r->tcp.rcv_limit > 200000);
+	assert_true(r->tcp.rcv_limit <= 1U << RIG_ORDER);
+	rig_free(r);
+}
+
+static void bytes_beyond_the_window_are_not_taken(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_data(r, 59500, 1000);
+	assert_int_equal(r->tcp.range[0].end - RIG_PEER, 60000);
+	rig_data(r, 70000, 1000);
+	assert_int_equal(r->tcp.nrange, 1);
+	rig_free(r);
+}
+
+static void the_first_sixteen_acks_are_quick_then_they_wait(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	uint32_t quick = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++) {
+		rig_data(r, i * 10, 10);
+		quick += rig_drain(r);
+		rig_pass(r, 50 * MS);
+		tcp_timer(&r->tcp, r->now);
+		rig_drain(r);
+	}
+	assert_int_equal(quick, 16);
+	rig_free(r);
+}
+
+static void every_second_full_segment_is_acknowledged(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	uint32_t acks = 0;
+
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++) {
+		rig_data(r, i * 1000, 1000);
+		if (i >= 20)
+			acks += rig_drain(r);
+		else
+			rig_drain(r);
+	}
+	assert_int_equal(acks, 10);
+	rig_free(r);
+}
+
+static void a_delayed_ack_waits_forty_milliseconds(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	r->tcp.ato_us = TCP_ACK_MIN_US;
+	r->tcp.data_ns = r->now;
+	rig_data(r, 0, 100);
+	assert_false(rig_tx(r));
+	assert_int_equal(tcp_deadline(&r->tcp), r->now + 40 * MS);
+	assert_true(rig_timer(r) & TCP_DO_OUTPUT);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.ack, 100);
+	assert_false(rig_tx(r));
+	rig_free(r);
+}
+
+static void an_answer_carries_the_ack(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	r->tcp.ato_us = TCP_ACK_MIN_US;
+	r->tcp.data_ns = r->now;
+	rig_data(r, 0, 100);
+	rig_write(r, 50);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.len, 50);
+	assert_int_equal(r->out.ack, 100);
+	assert_false(rig_tx(r));
+	assert_int_equal(r->tcp.ack_at, TCP_NEVER);
+	rig_free(r);
+}
+
+static void fin_takes_its_place_after_the_bytes_before_it(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s = rig_seg(r, 1000, 500, 0);
+
+	(void)state;
+	s.flags |= TH_FIN;
+	assert_false(rig_rx(r, &s) & TCP_DO_PEER_FIN);
+	assert_int_equal(atomic_load(&r->slot->fast_flags), 0);
+	assert_true(rig_data(r, 0, 1000) & TCP_DO_PEER_FIN);
+	assert_int_equal(atomic_load(&r->slot->fast_flags), TP_F_EOF);
+	assert_int_equal(rig_read(r), 1500);
+	assert_int_equal(r->tcp.rcv_nxt - RIG_PEER, 1501);
+	assert_false(rig_rx(r, &s) & TCP_DO_PEER_FIN);
+	rig_free(r);
+}
+
+static void data_after_fin_is_not_taken(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s = rig_seg(r, 0, 100, 0);
+
+	(void)state;
+	s.flags |= TH_FIN;
+	rig_rx(r, &s);
+	rig_drain(r);
+	rig_data(r, 101, 100);
+	assert_int_equal(rig_read(r), 100);
+	assert_int_equal(r->tcp.rcv_nxt - RIG_PEER, 101);
+	rig_free(r);
+}
+
+static void only_an_exact_reset_resets(void **state)
+{
+	static const struct {
+		const char *when;
+		uint32_t seq;
+		bool dies, answers;
+	} cases[] = {
+		{ "at rcv_nxt", 0, true, false },
+		{ "in the window", 1, false, true },
+		{ "at the window's end", 60000, false, true },
+		{ "beyond the window", 60001, false, false },
+		{ "before the window", 0U - 1, false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct rig *r = rig_new(NULL);
+		struct tcp_seg s = rig_seg(r, cases[i].seq, 0, 0);
+
+		s.flags = TH_RST;
+		rig_rx(r, &s);
+		if (!!(r->todo & TCP_DO_RESET) != cases[i].dies || rig_tx(r) != cases[i].answers)
+			fail_msg("%s: todo %#x", cases[i].when, r->todo);
+		rig_free(r);
+	}
+}
+
+static void a_syn_in_the_window_is_challenged(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s = rig_seg(r, 100, 0, 0);
+
+	(void)state;
+	s.flags = TH_SYN;
+	rig_rx(r, &s);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.flags, TH_ACK);
+	assert_int_equal(r->out.ack, 0);
+	rig_free(r);
+}
+
+static void challenges_are_limited(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	uint32_t n = 0;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		struct tcp_seg s = rig_seg(r, 100, 0, 0);
+
+		s.flags = TH_SYN;
+		rig_rx(r, &s);
+		n += rig_drain(r);
+	}
+	assert_true(n <= 10);
+	rig_free(r);
+}
+
+static void an_ack_of_what_was_never_sent_is_challenged(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_write(r, 100);
+	rig_drain(r);
+	rig_ack(r, 101);
+	assert_int_equal(r->tcp.snd_una, RIG_ISN);
+	assert_true(rig_tx(r));
+	rig_free(r);
+}
+
+static void an_old_timestamp_is_refused_and_answered(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s;
+
+	(void)state;
+	rig_pass(r, 1000 * MS);
+	rig_data(r, 0, 100);
+	rig_drain(r);
+	s = rig_seg(r, 100, 100, 0);
+	s.tsval -= 500;
+	assert_true(rig_rx(r, &s) & TCP_DO_OUTPUT);
+	assert_int_equal(r->tcp.rcv_nxt - RIG_PEER, 100);
+	rig_pass(r, 25ULL * 86400 * 1000 * MS);
+	s.tsecr = 0;
+	rig_rx(r, &s);
+	assert_int_equal(r->tcp.rcv_nxt - RIG_PEER, 200);
+	rig_free(r);
+}
+
+static void urgent_data_asks_for_linux_and_is_not_taken(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s = rig_seg(r, 0, 100, 0);
+
+	(void)state;
+	s.flags |= TH_URG;
+	assert_true(rig_rx(r, &s) & TCP_DO_ODD);
+	assert_int_equal(r->tcp.rcv_nxt, RIG_PEER);
+	rig_free(r);
+}
+
+static void data_for_nobody_aborts(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_data(r, 0, 100);
+	rig_read(r);
+	assert_false(tcp_release(&r->tcp, r->now) & TCP_DO_ABORT);
+	assert_true(rig_data(r, 100, 1) & TCP_DO_ABORT);
+	rig_free(r);
+
+	r = rig_new(NULL);
+	rig_data(r, 0, 100);
+	assert_true(tcp_release(&r->tcp, r->now) & TCP_DO_ABORT);
+	rig_free(r);
+}
+
+static void congestion_is_echoed_until_the_peer_has_heard(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+	struct tcp_seg s;
+
+	(void)state;
+	b.ecn_ok = true;
+	r = rig_new(&b);
+	s = rig_seg(r, 0, 100, 0);
+	s.ce = true;
+	rig_rx(r, &s);
+	assert_true(rig_tx(r));
+	assert_true(r->out.flags & TH_ECE);
+	rig_data(r, 100, 100);
+	assert_true(rig_tx(r));
+	assert_true(r->out.flags & TH_ECE);
+	s = rig_seg(r, 200, 100, 0);
+	s.flags |= TH_CWR;
+	rig_rx(r, &s);
+	assert_true(rig_tx(r));
+	assert_false(r->out.flags & TH_ECE);
+	rig_free(r);
+}
+
+static void a_lying_program_hurts_nobody(void **state)
+{
+	static const uint64_t lies[] = { ~0ULL, 1ULL << 63, 1, 5000, 1ULL << 40 };
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_data(r, 0, 1000);
+	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+		atomic_store(&r->slot->rx_tail, lies[i]);
+		tcp_app(&r->tcp, r->now);
+		assert_true(r->tcp.rx_tail <= r->tcp.rx_head);
+	}
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(data_in_order_is_readable_at_once),
+		cmocka_unit_test(a_request_lies_where_the_last_one_lay),
+		cmocka_unit_test(an_unread_pipe_grows_and_keeps_its_bytes),
+		cmocka_unit_test(holes_are_filled_in_any_order),
+		cmocka_unit_test(many_holes_borrow_memory_and_give_it_back),
+		cmocka_unit_test(without_a_pool_a_hole_too_many_is_dropped),
+		cmocka_unit_test(overlapping_segments_are_taken_once),
+		cmocka_unit_test(sack_reports_the_newest_block_first),
+		cmocka_unit_test(a_duplicate_is_reported_by_dsack),
+		cmocka_unit_test(the_window_closes_and_its_edge_never_moves_left),
+		cmocka_unit_test(a_program_that_drains_quickly_is_offered_more),
+		cmocka_unit_test(bytes_beyond_the_window_are_not_taken),
+		cmocka_unit_test(the_first_sixteen_acks_are_quick_then_they_wait),
+		cmocka_unit_test(every_second_full_segment_is_acknowledged),
+		cmocka_unit_test(a_delayed_ack_waits_forty_milliseconds),
+		cmocka_unit_test(an_answer_carries_the_ack),
+		cmocka_unit_test(fin_takes_its_place_after_the_bytes_before_it),
+		cmocka_unit_test(data_after_fin_is_not_taken),
+		cmocka_unit_test(only_an_exact_reset_resets),
+		cmocka_unit_test(a_syn_in_the_window_is_challenged),
+		cmocka_unit_test(challenges_are_limited),
+		cmocka_unit_test(an_ack_of_what_was_never_sent_is_challenged),
+		cmocka_unit_test(an_old_timestamp_is_refused_and_answered),
+		cmocka_unit_test(urgent_data_asks_for_linux_and_is_not_taken),
+		cmocka_unit_test(data_for_nobody_aborts),
+		cmocka_unit_test(congestion_is_echoed_until_the_peer_has_heard),
+		cmocka_unit_test(a_lying_program_hurts_nobody),
+	};
+
+	return cmocka_run_group_tests_name("tcp_rx", tests, NULL, NULL);
+}
