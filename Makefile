@@ -12,6 +12,7 @@
 #   make deps       install with apt what is missing (root)
 #   make install DESTDIR= PREFIX=/usr/local
 #   make format     clang-format over the tree
+#   PROFILE=1       time stamps in the fast thread's loop (tests/helpers/fast_echo prints them)
 #   SAN=address,undefined | thread    build with sanitizers, into out-$(SAN)/
 #   TESTS="name..."  of check-net, check-apps: only these       V=1  show commands
 
@@ -28,6 +29,7 @@ to	 = $(DESTDIR)$(PREFIX)
 
 warn	:= -Wall -Wextra -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
 all_c	 = -std=gnu17 $(warn) -D_GNU_SOURCE -Iinclude -I$(OUT) -MMD -MP $(CFLAGS) \
+	   $(if $(PROFILE),-DTP_PROFILE) \
 	   $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer)
 bpflibs	:= -lxdp -lbpf -lelf -lz -lpthread
 Q	:= $(if $(V),,@)

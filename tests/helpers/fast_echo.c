@@ -38,6 +38,7 @@
 
 #include "../../user/common/clock.h"
 #include "../../user/fast/fast.h"
+#include "../../user/fast/profile.h"
 #include "taspilot/pipe.h"
 #include "xdp.skel.h"
 
@@ -456,6 +457,32 @@ static void handle(const struct fast_event *e)
 			e->flow_id, e->state.rx_bytes, e->state.tx_bytes, e->state.err);
 }
 
+/* Built with PROFILE=1: nanoseconds a frame, stage by stage. */
+static void report_profile(const struct profile *p, double cycles_per_ns)
+{
+	static const char *const name[] = {
+#define X(id, text) text,
+		PROFILE_STAGES(X)
+#undef X
+	};
+
+	if (!p->frames)
+		return;
+	printf("%.1f frames a turn; ns a frame:", (double)p->frames / (double)p->turns);
+	for (int s = 0; s < PROFILE_STAGE_COUNT; s++)
+		printf(" %s %.0f%s", name[s],
+		       (double)p->cycles[s] / (double)p->frames / cycles_per_ns,
+		       s + 1 < PROFILE_STAGE_COUNT ? "," : "\n");
+}
+
+static double measure_tsc(void)
+{
+	uint64_t ns = clock_ns(), tsc = __builtin_ia32_rdtsc();
+
+	usleep(20000);
+	return (double)(__builtin_ia32_rdtsc() - tsc) / (double)(clock_ns() - ns);
+}
+
 static void report(void)
 {
 	struct fast_stats s;
@@ -469,6 +496,8 @@ static void report(void)
 	       s.rx_stray, s.tx_full, s.handed_over, s.wakes, s.kicks, s.sleeps, s.flows,
 	       r.ru_utime.tv_sec * 1000 + r.ru_utime.tv_usec / 1000 +
 	       r.ru_stime.tv_sec * 1000 + r.ru_stime.tv_usec / 1000);
+	for (uint32_t i = 0; i < cfg.queues; i++)
+		report_profile(fast_profile(set, i), measure_tsc());
 	fflush(stdout);
 }
 

@@ -83,24 +83,33 @@ static void wake_programs(struct fast *t)
 /* Returns whether anything was done. */
 static bool turn(struct fast *t)
 {
+	struct profile *p = &t->profile;
 	uint32_t frames, n;
 
+	profile_begin(p);
 	t->now_ns = clock_ns();
 	n = command_take(t);
 	xio_reap(&t->xio);
+	profile_stage(p, PROFILE_COMMANDS);
 	frames = input_wire(t) + input_handed(t);
+	profile_stage(p, PROFILE_RX);
 	n += take_lanes(t);
 	n += fire_timers(t);
+	profile_stage(p, PROFILE_LANES);
 	n += !list_empty(&t->busy);
-
 	output_settle(t);
+	profile_stage(p, PROFILE_SETTLE);
 	stats_add(&t->stats.kicks, xio_kick(&t->xio));
+	profile_stage(p, PROFILE_KICK);
 	wake_programs(t);
 	tell_flush(t);
+	profile_stage(p, PROFILE_WAKE);
 
-	if (n + frames)
-		idle_worked(&t->idle, t->now_ns, frames);
-	return n + frames;
+	if (!(n + frames))
+		return false;
+	profile_end(p, frames);
+	idle_worked(&t->idle, t->now_ns, frames);
+	return true;
 }
 
 static bool work_waits(struct fast *t)

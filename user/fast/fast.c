@@ -279,6 +279,11 @@ void fast_get_stats(const struct fast_set *s, struct fast_stats *ret_stats)
 		stats_sum(&s->thread[i]->stats, ret_stats);
 }
 
+const struct profile *fast_profile(const struct fast_set *s, uint32_t thread)
+{
+	return thread < s->threads ? &s->thread[thread]->profile : NULL;
+}
+
 /* ---- commands ---- */
 
 static struct region_private *region_private(struct fast_region *r)

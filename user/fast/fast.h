@@ -41,6 +41,7 @@
 #include "taspilot/shm_abi.h"
 
 struct fast;				/* one thread */
+struct profile;
 struct fast_set;			/* all of them, and the flow table that they share */
 
 enum fast_poll { FAST_POLL_ADAPTIVE, FAST_POLL_BUSY, FAST_POLL_EVENT };
@@ -165,5 +166,7 @@ struct fast_stats {
 	uint64_t wakes, kicks, sleeps, flows;
 };
 void fast_get_stats(const struct fast_set *s, struct fast_stats *ret_stats);
+/* profile.h; NULL beyond the last thread. Not to be changed. */
+const struct profile *fast_profile(const struct fast_set *s, uint32_t thread);
 
 #endif

@@ -24,6 +24,7 @@
 #include "flow.h"
 #include "gso.h"
 #include "idle.h"
+#include "profile.h"
 #include "spsc.h"
 #include "stats.h"
 #include "timer.h"
@@ -99,6 +100,7 @@ struct fast {
 	struct gso gso;
 	struct tcp_pool tcp_pool;	/* what flows borrow while a path is bad */
 	struct stats stats;
+	struct profile profile;
 };
 
 struct fast_set {
