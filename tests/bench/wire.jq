@@ -23,5 +23,8 @@ def row: goodput("linux") as $l | goodput("taspilot") as $t | .[0] |
 "cc      rate      rtt  harm              server       Linux   taspilot   ratio",
 (group_by([.cc, .rate, .rtt, .harm, .role])[] | row),
 "",
+(map(select(.mode == "taspilot") | .fast) | if length > 0 then
+	"taspilot: \(min * 100 | fixed(1))% of the segments received were fast in the worst transfer"
+else empty end),
 (map(select(.broken)) | if length == 0 then "every transfer arrived whole"
 	else "BROKEN: " + (map("\(.mode) \(.rate) \(.rtt) ms \(.harm) \(.role)") | unique | join(", ")) end)
