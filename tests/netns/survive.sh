@@ -78,7 +78,7 @@ test_an_open_connection_of_a_killed_daemon_fails_and_does_not_hang() {
 	export TALK_DIR=$TMPDIR/killed
 	mkdir -p "$TALK_DIR"
 	accel server_pid server talk listen=7004 mark=up accept recv=5 send=5 mark=ready drain >"$TALK_DIR/server"
-	start client_pid client talk await=up connect=10.0.0.2:7004 send=5 recv=5
+	start client_pid client talk await=up connect=10.0.0.2:7004 send=5 recv=5 await=never
 	wait_for test -e "$TALK_DIR/ready"
 	stop "$(daemon_pid s0)" KILL
 	wait_for gone "$server_pid"

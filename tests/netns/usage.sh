@@ -16,7 +16,7 @@ after_each() { detached server s0; }
 traces() {
 	in_ns server ip -o link | sed 's/ qlen.*//'
 	in_ns server tc qdisc show
-	in_ns server bpftool net | grep -v '^$'
+	in_ns server bpftool net
 	in_ns server ethtool -k s0
 	find /run /sys/fs/bpf -path '*taspilot*' | sort
 }
