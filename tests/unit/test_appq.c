@@ -3,6 +3,9 @@
 /*
  * test_appq.c - kicks in, events out, one wake a sleeper; whatever a program writes.
  */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -272,6 +275,51 @@ static void a_program_that_clears_bits_at_will_fills_only_its_own_queue(void **s
 	assert_int_equal(ctx_at(1)->queue[0].head, 0);
 }
 
+static void fill_and_block(int fd)
+{
+	const uint64_t full = ~0ULL - 1;
+	uint64_t drained;
+
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	(void)!read(fd, &drained, sizeof(drained));
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	fcntl(fd, F_SETFL, 0);
+}
+
+static void *flush(void *arg)
+{
+	(void)arg;
+	appq_flush(q);
+	return NULL;
+}
+
+/* A program fills its eventfd and makes it block; whoever watches gets the thread free. */
+static void an_eventfd_that_blocks_holds_the_thread_only_for_a_while(void **state)
+{
+	pthread_t id;
+
+	(void)state;
+	fill_and_block(region.ctx_fd[0]);
+	ctx_at(0)->sleep = 1;
+	slot_at(0)->notify = 1;
+	appq_notify(q, 0);
+	assert_int_equal(pthread_create(&id, NULL, flush, NULL), 0);
+	while (!q->waking)
+		sched_yield();
+	while (q->waking) {
+		appq_watch(q);
+		sched_yield();
+	}
+	pthread_join(id, NULL);
+
+	assert_int_equal(q->banned, 1);
+	fill_and_block(region.ctx_fd[0]);
+	ctx_at(0)->sleep = 1;
+	slot_at(0)->pending = 0;
+	appq_notify(q, 0);
+	appq_flush(q);		/* would hang */
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -289,6 +337,7 @@ int main(void)
 		T(futex_sleepers_of_a_slot_are_woken),
 		T(a_context_counts_as_awake_until_it_sleeps),
 		T(who_never_sleeps_again_can_be_forgotten),
+		T(an_eventfd_that_blocks_holds_the_thread_only_for_a_while),
 		T(a_program_that_clears_bits_at_will_fills_only_its_own_queue),
 	};
 

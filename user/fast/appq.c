@@ -12,7 +12,7 @@
  */
 #include "appq.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -155,9 +155,33 @@ static uint32_t wake_waiter(_Atomic uint32_t *word)
 	return 1;
 }
 
-static uint32_t wake_contexts(struct appq *q)
+static void wake_context(struct appq *q, uint32_t c)
 {
 	static const uint64_t one = 1;
+
+	if (atomic_load_explicit(&q->banned, relaxed) >> c & 1)
+		return;
+	atomic_store_explicit(&q->waking, ++q->wakes << 8 | c, relaxed);
+	/* EAGAIN: the counter is full, so the waiter has its event */
+	(void)!write(q->region->ctx_fd[c], &one, sizeof(one));
+	atomic_store_explicit(&q->waking, 0, relaxed);
+}
+
+void appq_watch(struct appq *q)
+{
+	uint64_t now = atomic_load_explicit(&q->waking, relaxed), drained;
+	uint32_t c = now & 0xff;
+
+	if (now && now == q->watched) {
+		atomic_fetch_or(&q->banned, 1ULL << c);
+		(void)fcntl(q->region->ctx_fd[c], F_SETFL, O_NONBLOCK);
+		(void)!read(q->region->ctx_fd[c], &drained, sizeof(drained));
+	}
+	q->watched = now;
+}
+
+static uint32_t wake_contexts(struct appq *q)
+{
 	uint32_t woken = 0;
 
 	for (uint64_t left = q->ctx_given; left; left &= left - 1) {
@@ -165,8 +189,7 @@ static uint32_t wake_contexts(struct appq *q)
 
 		if (!take_sleeper(&tp_ctx_at(q->base, &q->geo, c)->sleep))
 			continue;
-		/* EAGAIN: the counter is full, so the waiter has its event */
-		(void)!write(q->region->ctx_fd[c], &one, sizeof(one));
+		wake_context(q, c);
 		woken++;
 	}
 	q->ctx_busy |= q->ctx_given;

@@ -42,8 +42,14 @@ struct appq {
 	uint64_t ctx_busy;		/* got events and was not yet seen asleep since */
 	uint32_t slot_busy;		/* the slot whose sleeper was woken last */
 	bool has_slot_busy;		/* and who did not sleep on it since */
+	_Atomic uint64_t waking;	/* the write under way: count << 8 | context, 0 none */
+	uint64_t wakes;			/* writes so far */
 	uint32_t *wake;			/* slots whose sleepers to look for in this batch */
 	uint32_t wake_n, wake_max;
+
+	/* the slow thread's */
+	uint64_t watched;		/* waking, when it looked last */
+	_Atomic uint64_t banned;	/* bit c: its eventfd blocked, it is woken no more */
 };
 
 #define APPQ_HOLE_NS	10000000ULL	/* a producer that died leaves a hole that long */
@@ -66,6 +72,12 @@ bool appq_pending(const struct appq *q);
 void appq_notify(struct appq *q, uint32_t slot);
 /* End of a batch. Returns the number of wakes. */
 uint32_t appq_flush(struct appq *q);
+
+/* By the slow thread, now and then. An eventfd is the program's too: it can make it block, and
+ * its counter full. A thread that has hung in the same write since the last look is freed,
+ * and that context is woken no more.
+ */
+void appq_watch(struct appq *q);
 
 /* Whether a waiter on CPU @cpu got events and did not go to sleep since. */
 bool appq_awake_on(struct appq *q, uint32_t cpu);

@@ -237,6 +237,7 @@ static void region_forget(struct appq *q)
 	struct fast_region *r = q->region;
 	struct region_private *p = r->fast_private;
 
+	p->appq[q->thread] = NULL;
 	appq_free(q);
 	if (--p->threads == 0) {
 		free(p);
@@ -291,6 +292,15 @@ static struct region_private *region_private(struct fast_region *r)
 	if (!r->fast_private)
 		r->fast_private = calloc(1, sizeof(struct region_private));
 	return r->fast_private;
+}
+
+void fast_watch(const struct fast_region *r)
+{
+	const struct region_private *p = r->fast_private;
+
+	for (uint32_t i = 0; p && i < r->geo.threads; i++)
+		if (p->appq[i])
+			appq_watch(p->appq[i]);
 }
 
 static int fill_region_add(struct cmd *c, struct fast_region *r, uint32_t thread)

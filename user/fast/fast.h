@@ -80,6 +80,9 @@ struct fast_region {
 	void *fast_private;		/* user/fast's own */
 };
 
+/* Every 50 ms or so, by the slow thread: a program cannot make a fast thread hang for longer. */
+void fast_watch(const struct fast_region *r);
+
 enum fast_cmd_kind {
 	FAST_CMD_REGION_ADD,		/* region */
 	FAST_CMD_REGION_DEL,		/* region; its flows were freed before */

@@ -131,6 +131,7 @@ static void beat(struct slow *s, struct region *r, uint64_t now_ns)
 
 	atomic_store_explicit(&shm->heartbeat_ns, now_ns, memory_order_relaxed);
 	atomic_store_explicit(&shm->closing, slow_is_closing(s), memory_order_relaxed);
+	fast_watch(&r->fast);
 }
 
 int region_new(struct slow *s, uid_t uid, struct region **ret_region)
