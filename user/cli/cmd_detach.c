@@ -65,7 +65,7 @@ static int ask_to_leave(const char *ifname, bool force)
 }
 
 /* The answer, which comes when all flows went back: how many connections live on in Linux
- * that the daemon must go on translating. -EAGAIN: it has not come.
+ * that the daemon must go on translating. 0 also if it ended without one.
  */
 static int read_remaining(int fd)
 {
@@ -76,36 +76,35 @@ static int read_remaining(int fd)
 	char remain[16];
 	ssize_t n = recv(fd, &reply, sizeof(reply) - 1, MSG_DONTWAIT);
 
-	if (n < 0)
-		return -errno;
 	if (n < (ssize_t)sizeof(reply.head))
-		return 0;		/* it ended */
-	if (reply.head.err)
-		return reply.head.err;
+		return 0;
 	return json_get(reply.text, "remain", remain, sizeof(remain)) ? atoi(remain) : 0;
 }
 
 /* Until it ends (0) or says how many connections it must stay for. -ETIMEDOUT: it shows no
- * life.
+ * life. It may not listen yet, or not any more.
  */
-static int wait_until_gone(const char *ifname, int fd)
+static int ask_until_gone(const char *ifname, bool force)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = { .events = POLLIN, .fd = -1 };
+	bool answered = false;
+	int remain = 0;
 
-	while (run_daemon(ifname)) {
-		int remain = 0;
-
+	while (!remain && run_daemon(ifname)) {
 		if (silence_ns(ifname) > DEAF_NS)
-			return -ETIMEDOUT;
+			remain = -ETIMEDOUT;
+		if (p.fd < 0 && !answered)
+			p.fd = ask_to_leave(ifname, force);
 		if (poll(&p, 1, LOOK_MS) != 1)
 			continue;
-		remain = read_remaining(fd);
-		if (remain > 0)
-			return remain;
-		if (remain != -EAGAIN)
-			p.fd = -1;
+		remain = read_remaining(p.fd);
+		answered = true;
+		close(p.fd);
+		p.fd = -1;
 	}
-	return 0;
+	if (p.fd >= 0)
+		close(p.fd);
+	return remain;
 }
 
 static int deaf(const char *ifname, pid_t pid, bool force)
@@ -125,12 +124,8 @@ static int deaf(const char *ifname, pid_t pid, bool force)
 /* 0: it ended; positive: it goes on for so many connections; or -errno, logged. */
 static int end_daemon(const char *ifname, pid_t pid, bool force)
 {
-	int fd = ask_to_leave(ifname, force), ret;
+	int ret = ask_until_gone(ifname, force);
 
-	if (fd < 0)
-		return deaf(ifname, pid, force);
-	ret = wait_until_gone(ifname, fd);
-	close(fd);
 	return ret < 0 ? deaf(ifname, pid, force) : ret;
 }
 

@@ -285,10 +285,16 @@ static void look_at_offloads(const struct nic *n)
 
 static void look_at_tc(const struct nic *n)
 {
-	if (clsact_present(n->ifindex))
+	int clsact = clsact_present(n->ifindex);
+
+	if (clsact == -EEXIST) {
+		tell(NOTE, "tc", "an 'ingress' qdisc is there: before Linux 6.6 attach needs clsact");
+		fix("tc qdisc replace dev %s clsact, and its filters again", n->ifname);
+	} else if (clsact) {
 		tell(OK, "tc", "other filters may be there: ours come first and pass on to them");
-	else
+	} else {
 		tell(OK, "tc", "no filters");
+	}
 }
 
 int cmd_doctor(int argc, char **argv)

@@ -356,14 +356,14 @@ static int attach_filter(struct attached *att, enum tc_dir dir, int prog_fd)
 static int attach_clsact(struct attached *att)
 {
 	struct tc_bpf *s = att->private->tc;
-	int err = 0;
+	int err = clsact_present(att->nic.ifindex);
 
-	if (!clsact_present(att->nic.ifindex)) {
+	if (!err) {
 		err = state_add(att->private->state_fd, "clsact");
 		if (!err)
 			err = clsact_make(att->nic.ifindex);
 	}
-	if (err)
+	if (err < 0)
 		return err;
 	err = attach_filter(att, TC_IN, bpf_program__fd(s->progs.tp_nic_in));
 	return err ? err : attach_filter(att, TC_OUT, bpf_program__fd(s->progs.tp_nic_out));

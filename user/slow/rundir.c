@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -13,6 +15,9 @@
 #include <unistd.h>
 
 #include "taspilot/ctl_abi.h"
+
+#define DYING_MS	5000		/* a killed daemon has unmapped its memory by then */
+#define LOOK_MS		10
 
 const char *run_root(void)
 {
@@ -90,19 +95,46 @@ int run_lock(const char *ifname, int *ret_fd)
 	return 0;
 }
 
+/* Killed, but its threads have not all let go of what they hold. */
+static bool is_dying(pid_t pid)
+{
+	char path[32], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	if (fscanf(f, "%*d %*s %c", &state) != 1)
+		state = 'X';
+	fclose(f);
+	return state == 'Z' || state == 'X';
+}
+
+/* Who holds the lock on @fd, 0: nobody. */
+static pid_t holder(int fd)
+{
+	char text[16] = "";
+
+	if (!flock(fd, LOCK_SH | LOCK_NB)) {
+		flock(fd, LOCK_UN);
+		return 0;
+	}
+	return errno == EWOULDBLOCK && pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : 0;
+}
+
 pid_t run_daemon(const char *ifname)
 {
-	char path[RUN_PATH_MAX], text[16] = "";
-	pid_t pid = 0;
+	char path[RUN_PATH_MAX];
+	pid_t pid;
 	int fd;
 
 	run_path(path, ifname, "pid");
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
-	if (flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK &&
-	    pread(fd, text, sizeof(text) - 1, 0) > 0)
-		pid = atoi(text);
+	for (int ms = 0; (pid = holder(fd)) && is_dying(pid) && ms < DYING_MS; ms += LOOK_MS)
+		poll(NULL, 0, LOOK_MS);
 	close(fd);
 	return pid;
 }

@@ -71,20 +71,37 @@ void clsact_detach(int ifindex, enum tc_dir dir, uint32_t prio)
 	bpf_tc_detach(&hook, &opts);
 }
 
-/* Is this message of the answer what the dump was for? */
-static bool counts(const struct nlmsghdr *h, int ifindex)
+/* The kind of a qdisc or filter, "" if it has none. */
+static const char *kind_of(const struct nlmsghdr *h)
+{
+	const struct tcmsg *t = NLMSG_DATA(h);
+	int len = (int)h->nlmsg_len - (int)NLMSG_LENGTH(sizeof(*t));
+
+	for (const struct rtattr *a = TCA_RTA(t); RTA_OK(a, len); a = RTA_NEXT(a, len))
+		if (a->rta_type == TCA_KIND && strnlen(RTA_DATA(a), RTA_PAYLOAD(a)) <
+						       RTA_PAYLOAD(a))
+			return RTA_DATA(a);
+	return "";
+}
+
+/* 1: the message is what the dump was for; -EEXIST: it is in its place. */
+static int judge(const struct nlmsghdr *h, int ifindex)
 {
 	const struct tcmsg *t = NLMSG_DATA(h);
 
-	return t->tcm_ifindex == ifindex &&
-	       (h->nlmsg_type == RTM_NEWTFILTER ||
-		(h->nlmsg_type == RTM_NEWQDISC && t->tcm_parent == TC_H_CLSACT));
+	if (t->tcm_ifindex != ifindex)
+		return 0;
+	if (h->nlmsg_type == RTM_NEWTFILTER)
+		return 1;
+	if (h->nlmsg_type != RTM_NEWQDISC || t->tcm_parent != TC_H_CLSACT)
+		return 0;
+	return strcmp(kind_of(h), "clsact") ? -EEXIST : 1;
 }
 
-static int any_in_answer(int fd, int ifindex)
+static int judge_answer(int fd, int ifindex)
 {
 	char buf[32768] __attribute__((aligned(NLMSG_ALIGNTO)));
-	bool any = false;
+	int ret = 0;
 
 	for (;;) {
 		ssize_t n = recv(fd, buf, sizeof(buf), 0);
@@ -94,10 +111,10 @@ static int any_in_answer(int fd, int ifindex)
 			return -errno;
 		for (; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
 			if (h->nlmsg_type == NLMSG_DONE)
-				return any;
+				return ret;
 			if (h->nlmsg_type == NLMSG_ERROR)
 				return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
-			any = any || counts(h, ifindex);
+			ret = ret ? ret : judge(h, ifindex);
 		}
 	}
 }
@@ -121,14 +138,14 @@ static int any(uint16_t what, int ifindex, uint32_t parent)
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (fd < 0)
 		return -errno;
-	ret = send(fd, &ask, sizeof(ask), 0) < 0 ? -errno : any_in_answer(fd, ifindex);
+	ret = send(fd, &ask, sizeof(ask), 0) < 0 ? -errno : judge_answer(fd, ifindex);
 	close(fd);
 	return ret;
 }
 
-bool clsact_present(int ifindex)
+int clsact_present(int ifindex)
 {
-	return any(RTM_GETQDISC, ifindex, 0) == 1;
+	return any(RTM_GETQDISC, ifindex, 0);
 }
 
 void clsact_remove_if_unused(int ifindex)

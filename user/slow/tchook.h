@@ -17,7 +17,8 @@ enum tc_dir { TC_IN, TC_OUT };
 /* A link's descriptor, or -errno; -EOPNOTSUPP: the kernel has no tcx. */
 int tcx_attach(int ifindex, enum tc_dir dir, int prog_fd);
 
-bool clsact_present(int ifindex);
+/* 1, 0, or -errno: -EEXIST if an "ingress" qdisc sits in its place. */
+int clsact_present(int ifindex);
 int clsact_make(int ifindex);
 /* -EEXIST, -EINVAL: @prio is taken by another kind of filter. */
 int clsact_attach(int ifindex, enum tc_dir dir, int prog_fd, uint32_t prio);
