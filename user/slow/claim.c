@@ -213,7 +213,7 @@ static void deliver_kept(struct slow *s, struct conn *c)
 		struct held_frame *f = container_of(l, struct held_frame, link);
 
 		if (f->from == SEG_FROM_WIRE)
-			from_wire(s, &f->vnet, f->data, f->len, c->track.queue);
+			from_wire(s, &f->vnet, f->data, f->len, f->queue);
 		else
 			from_linux(s, &f->vnet, f->data, f->len);
 		free(f);
@@ -319,5 +319,5 @@ void claim_from_linux(struct slow *s, struct conn *c, const struct segment *seg,
 	if (!seg->len && !(seg->flags & (WIRE_FIN | WIRE_RST | WIRE_SYN)))
 		relay_to_wire(s, vnet, frame, len);
 	else
-		held_put(&c->held, SEG_FROM_LINUX, vnet, frame, len);
+		held_put(&c->held, SEG_FROM_LINUX, 0, vnet, frame, len);
 }

@@ -26,7 +26,7 @@ struct region;
  *  FAST    FAST       injected               a request (handback.c)   QUIET, DEAD, RST
  *  BACK    HOLD       kept                   pure ACK: swallowed      Linux has taken the news
  *  LINUX   LINUX      translated (late ones) translated (late ones)   expiry, SYN-ACK, claim
- *  DEAD    HOLD       dropped                swallowed                Linux's socket is gone
+ *  DEAD    HOLD       SYN kept, else dropped swallowed                Linux's socket is gone
  *  GONE    none       -                      -                        release of its socket
  *
  * GONE is not found by 4-tuple: only its slot is still in use, by a program that has not closed.

@@ -48,7 +48,7 @@ static void in_fast(struct slow *s, struct conn *c, const struct segment *seg,
 		return;
 	case MADE_REQ_FIN:
 		held_drop_all(&c->held);
-		held_put(&c->held, SEG_FROM_LINUX, vnet, frame, len);
+		held_put(&c->held, SEG_FROM_LINUX, 0, vnet, frame, len);
 		handback_fin(s, c);
 		return;
 	case MADE_REQ_RST:
@@ -58,7 +58,7 @@ static void in_fast(struct slow *s, struct conn *c, const struct segment *seg,
 		keepalive_probe(s, c);
 		return;
 	case MADE_REQ_DATA:
-		held_put(&c->held, SEG_FROM_LINUX, vnet, frame, len);
+		held_put(&c->held, SEG_FROM_LINUX, 0, vnet, frame, len);
 		handback_begin(s, c, TP_WHY_HANDED_BACK);
 		return;
 	}
@@ -69,7 +69,7 @@ static void in_back(struct conn *c, const struct segment *seg, const struct virt
 		    uint8_t *frame, uint32_t len)
 {
 	if (!is_pure_ack(seg))
-		held_put(&c->held, SEG_FROM_LINUX, vnet, frame, len);
+		held_put(&c->held, SEG_FROM_LINUX, 0, vnet, frame, len);
 }
 
 static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,

@@ -57,6 +57,7 @@
 #include "taspilot/seq.h"
 #include "taspilot/wire.h"
 #include "upcall.h"
+#include "watch.h"
 
 #define REVIVE_MAX	16		/* a program that never stops writing is cut off */
 #define TAP_ALL		4096
@@ -74,14 +75,35 @@ static void settle(struct slow *s, struct conn *c)
 		conn_free(&s->conns, c);
 }
 
+static bool is_syn(const struct held_frame *f)
+{
+	struct segment seg;
+
+	return f->from == SEG_FROM_WIRE && segment_read(f->data, f->len, f->from, &seg) &&
+	       watch_is_syn(&seg);
+}
+
 void handback_gone(struct slow *s, struct conn *c)
 {
+	struct held held = c->held;
+	struct held_frame *f;
+
+	list_init(&held.frames);
+	list_splice_tail(&held.frames, &c->held.frames);
+	held_init(&c->held);
+
 	flowmap_forget(s, c);
 	conn_unlink_key(&s->conns, c);
 	list_del(&c->due);
-	held_drop_all(&c->held);
 	conn_set_phase(&s->conns, c, CONN_GONE, s->now_ns);
 	settle(s, c);
+
+	/* A SYN of the next connection of that name waited for the end of this one. */
+	while ((f = held_take(&held))) {
+		if (is_syn(f))
+			from_wire(s, &f->vnet, f->data, f->len, f->queue);
+		free(f);
+	}
 }
 
 static void slot_state(struct conn *c, enum tp_slot_state state)
@@ -248,7 +270,9 @@ static void deliver(struct slow *s, struct conn *c, struct held_frame *f)
 {
 	bool partial = f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
 
-	if (f->from == SEG_FROM_WIRE) {
+	if (is_syn(f)) {
+		relay_to_linux(s, &f->vnet, f->data, f->len);
+	} else if (f->from == SEG_FROM_WIRE) {
 		segment_renumber(f->data, f->len, -c->rx_delta, -c->tx_delta, partial);
 		relay_to_linux(s, &f->vnet, f->data, f->len);
 	} else {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool held_put(struct held *h, enum seg_from from, const struct virtio_net_hdr *vnet,
+bool held_put(struct held *h, enum seg_from from, uint32_t queue, const struct virtio_net_hdr *vnet,
 	      const uint8_t *frame, uint32_t len)
 {
 	struct held_frame *f;
@@ -18,6 +18,7 @@ bool held_put(struct held *h, enum seg_from from, const struct virtio_net_hdr *v
 	if (!f)
 		return false;
 	f->from = from;
+	f->queue = queue;
 	f->vnet = *vnet;
 	f->len = len;
 	memcpy(f->data, frame, len);

@@ -19,6 +19,7 @@
 struct held_frame {
 	struct list link;
 	enum seg_from from;
+	uint32_t queue;			/* from the wire: its RX queue */
 	struct virtio_net_hdr vnet;	/* as it came off the TAP, or as made for Linux */
 	uint32_t len;
 	uint8_t data[];
@@ -36,7 +37,7 @@ static inline void held_init(struct held *h)
 }
 
 /* Keep a copy. False: full. */
-bool held_put(struct held *h, enum seg_from from, const struct virtio_net_hdr *vnet,
+bool held_put(struct held *h, enum seg_from from, uint32_t queue, const struct virtio_net_hdr *vnet,
 	      const uint8_t *frame, uint32_t len);
 /* The oldest, NULL if none; the caller frees it with free(). */
 struct held_frame *held_take(struct held *h);

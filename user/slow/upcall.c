@@ -70,7 +70,7 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		return;
 	case CONN_CLAIM:
 	case CONN_BACK:
-		held_put(&c->held, SEG_FROM_WIRE, vnet, frame, len);
+		held_put(&c->held, SEG_FROM_WIRE, queue, vnet, frame, len);
 		return;
 	case CONN_FAST:
 		inject(s, c, frame, len);
@@ -82,6 +82,9 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 			translate(s, c, vnet, frame, len);
 		return;
 	case CONN_DEAD:
+		if (watch_is_syn(seg))
+			held_put(&c->held, SEG_FROM_WIRE, queue, vnet, frame, len);
+		return;
 	case CONN_GONE:
 		return;
 	}
