@@ -2,6 +2,8 @@
  *
  * copy.c - sendfile and splice with one of our connections at an end: read and write.
  *
+ * SPLICE_F_NONBLOCK speaks of the pipe; whether the connection blocks says its O_NONBLOCK.
+ *
  * Through a buffer on the stack, in pieces that the receiving end is known to take as a whole where
  * it matters: what was read from a pipe cannot be put back. So into a pipe go at most
  * PIPE_BUF bytes after poll() said there is room; out of a pipe into a connection goes what
@@ -34,6 +36,8 @@ ssize_t io_sendfile(int out, int in, off64_t *pos, size_t count)
 	char buf[PIECE];
 	size_t done = 0;
 
+	if (lseek64(in, 0, SEEK_CUR) < 0)
+		return pos && errno == ESPIPE ? -ESPIPE : errno == EBADF ? -EBADF : -EINVAL;
 	if (count > COUNT_MAX)
 		count = COUNT_MAX;
 	while (done < count) {
@@ -75,7 +79,7 @@ static ssize_t conn_to_pipe(int in, int out, size_t len, unsigned int flags)
 		ssize_t got = wait_for(out, POLLOUT, nonblock || done);
 
 		if (got == 0)
-			got = io_read(in, c, buf, n, nonblock || done ? MSG_DONTWAIT : 0);
+			got = io_read(in, c, buf, n, done ? MSG_DONTWAIT : 0);
 		if (got <= 0)
 			return done ? (ssize_t)done : got;
 		if (libc()->write(out, buf, (size_t)got) < 0)
@@ -97,7 +101,7 @@ static ssize_t pipe_to_conn(int in, int out, size_t len, unsigned int flags)
 		struct pollfd room = { .fd = out, .events = POLLOUT };
 		ssize_t got = wait_for(in, POLLIN, nonblock || done), put;
 
-		if (got == 0 && (nonblock || c->nonblock) && wait_poll(&room, 1, 0, NULL) <= 0)
+		if (got == 0 && c->nonblock && wait_poll(&room, 1, 0, NULL) <= 0)
 			got = -EAGAIN;
 		if (got == 0)
 			got = read_at(in, buf, n, NULL);
@@ -121,9 +125,13 @@ static ssize_t pipe_to_conn(int in, int out, size_t len, unsigned int flags)
 ssize_t io_splice(int in, off64_t *in_pos, int out, off64_t *out_pos, size_t len,
 		  unsigned int flags)
 {
-	if (in_pos || out_pos)
+	bool from_conn = fd_ours(in);
+
+	if (from_conn ? !!out_pos : !!in_pos)
 		return -ESPIPE;
+	if (from_conn ? !!in_pos : !!out_pos)
+		return -EINVAL;
 	if (len > COUNT_MAX)
 		len = COUNT_MAX;
-	return fd_ours(in) ? conn_to_pipe(in, out, len, flags) : pipe_to_conn(in, out, len, flags);
+	return from_conn ? conn_to_pipe(in, out, len, flags) : pipe_to_conn(in, out, len, flags);
 }

@@ -20,6 +20,9 @@
  * may wait on one instance: the sleep word stays set while any sleeps, and a thread
  * that leaves with entries still on the list wakes the next, as the kernel does.
  *
+ * An instance that stands in another one is armed all the time, as if a thread slept on it, so that
+ * news of ours makes it readable for the kernel too.
+ *
  * A socket registered before it was ours (connect) becomes ours in ep_conn_claimed; one that
  * went back to Linux gets its true events again in ep_conn_plain. After fork both processes have the
  * kernel's instance; the child needs contexts of its own (renew).
@@ -72,6 +75,7 @@ struct epset {
 	uint32_t turn;
 	bool blind;			/* some fd cannot wake us: look often */
 	bool foreign;			/* contexts are our parent's */
+	bool nested;			/* in another instance: counts as a sleeper */
 	struct epset *next_free;
 };
 
@@ -185,6 +189,7 @@ static void kernel_again(struct epset *ep, struct ereg *r)
 
 static struct epset *epset_make(int epfd)
 {
+	bool nested = fd_word(epfd) & NESTED_EPOLL;
 	struct epset *ep = free_epsets;
 
 	if (ep)
@@ -196,6 +201,8 @@ static struct epset *epset_make(int epfd)
 	memset(ep, 0, sizeof(*ep));
 	ep->epfd = epfd;
 	ep->refs = 1;
+	ep->nested = nested;
+	ep->sleepers = nested;
 	ep->ready.prev = ep->ready.next = &ep->ready;
 	ep->all.all_prev = ep->all.all_next = &ep->all;
 	if (!fd_set_epset(epfd, ep)) {
@@ -243,6 +250,13 @@ static struct ep_region *ep_region_of(struct epset *ep, struct conn *c)
 static struct tp_ctx *ep_ctx(const struct ep_region *er)
 {
 	return er->ctx < 0 ? NULL : region_ctx(er->region, (uint32_t)er->ctx);
+}
+
+static void sleep_words(struct epset *ep, uint32_t value)
+{
+	for (uint32_t i = 0; i < ep->regions; i++)
+		if (ep->region[i].ctx >= 0)
+			atomic_store(&ep_ctx(&ep->region[i])->sleep, value);
 }
 
 static void poke(struct epset *ep)
@@ -309,9 +323,12 @@ static void ereg_stop(struct ereg *r)
 		set_notify(er, r->c, false);
 }
 
+/* After a change of our own; in another instance @ep shall not look ready when it is not. */
 static void wake_others(struct epset *ep)
 {
-	if (atomic_load(&ep->sleepers))
+	uint32_t threads = atomic_load(&ep->sleepers) - ep->nested;
+
+	if (threads || (ep->nested && ep_ready(ep)))
 		poke(ep);
 }
 
@@ -472,14 +489,41 @@ static int ctl_locked(int epfd, int op, int fd, struct conn *c, struct epoll_eve
 	return real_ctl(epfd, op, fd, ev);
 }
 
+static void set_nested(int fd)
+{
+	struct epset *ep = fd_get(fd, TAG_EPOLL);
+
+	if (!ep) {
+		atomic_store(&fd_table[fd], TAG_BARE_EPOLL | NESTED_EPOLL);
+	} else if (!ep->nested) {
+		ep->nested = true;
+		ep_arm(ep);
+		wake_others(ep);
+	}
+}
+
+void ep_created(int epfd)
+{
+	if ((unsigned int)epfd >= FD_MAX || in_vfork_child())
+		return;
+	fd_forget(epfd);
+	fd_set_bare_epoll(epfd);
+}
+
 int ep_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 {
+	uintptr_t tag = fd_word(fd) & TAG_MASK;
 	struct conn *c = fd_conn(fd);
 	enum lock_got got;
 	int ret;
 
-	if (!c || in_vfork_child())
-		return real_ctl(epfd, op, fd, ev);
+	if (!c || in_vfork_child()) {
+		ret = real_ctl(epfd, op, fd, ev);
+		if (ret == 0 && op == EPOLL_CTL_ADD && !in_vfork_child() &&
+		    (tag == TAG_BARE_EPOLL || tag == TAG_EPOLL))
+			set_nested(fd);
+		return ret;
+	}
 	conn_ours(fd, c);
 	got = lock_take(&conn_reg);
 	ret = fd_is_conn(fd, c) ? ctl_locked(epfd, op, fd, c, ev) : real_ctl(epfd, op, fd, ev);
@@ -541,6 +585,7 @@ static uint32_t ask_kernel(struct ereg *r, uint32_t events)
 	struct pollfd p = { .fd = r->fd, .events = (short)(events & 0xffff) };
 	int saved = errno;
 
+	io_forget_real_error(r->fd, r->c);
 	if (libc()->poll(&p, 1, 0) < 0 || p.revents & POLLNVAL)
 		p.revents = 0;
 	errno = saved;
@@ -630,6 +675,23 @@ static int collect(struct epset *ep, struct epoll_event *evs, int max, struct co
 	return n;
 }
 
+bool ep_ready(struct epset *ep)
+{
+	enum lock_got got = lock_take(&ep->lock);
+	bool any = false, is_plain;
+
+	drain(ep);
+	while (!any && !ready_empty(ep)) {
+		struct ereg *r = ep->ready.next;
+
+		any = look(r, &is_plain) || is_plain;
+		if (!any)
+			ready_del(r);
+	}
+	lock_drop(&ep->lock, got);
+	return any;
+}
+
 static int take_ours(struct epset *ep, struct epoll_event *evs, int max)
 {
 	struct conn *plain[PLAIN_BATCH];
@@ -691,13 +753,6 @@ static int kernel_wait(int epfd, struct epoll_event *evs, int max, uint64_t dead
 		n = libc()->epoll_pwait(epfd, evs, max, ms, mask);
 	}
 	return n < 0 ? -errno : n;
-}
-
-static void sleep_words(struct epset *ep, uint32_t value)
-{
-	for (uint32_t i = 0; i < ep->regions; i++)
-		if (ep->region[i].ctx >= 0)
-			atomic_store(&ep_ctx(&ep->region[i])->sleep, value);
 }
 
 static void awake_on(struct epset *ep)
@@ -791,16 +846,11 @@ static int look_at_both(int epfd, struct epset *ep, struct epoll_event *evs, int
 
 static void renew(struct epset *ep);
 
-int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64_t deadline,
-	    const sigset_t *mask)
+static int wait_once(int epfd, struct epset *ep, struct epoll_event *evs, int max,
+		     uint64_t deadline, const sigset_t *mask)
 {
-	int saved = errno, n;
+	int saved = errno, n = look_at_both(epfd, ep, evs, max);
 
-	if (unlikely(ep->foreign))
-		renew(ep);
-	if (max <= 0 || !evs)
-		return kernel_wait(epfd, evs, max, 0, mask);
-	n = look_at_both(epfd, ep, evs, max);
 	if (n || deadline == 0) {
 		if (n == 0)
 			kick_flush();
@@ -824,6 +874,25 @@ int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64
 		if (n || (deadline != FOREVER && now_ns() >= deadline))
 			return n;
 	}
+}
+
+int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64_t deadline,
+	    const sigset_t *mask)
+{
+	int n;
+
+	if (unlikely(ep->foreign))
+		renew(ep);
+	if (max <= 0 || !evs)
+		return kernel_wait(epfd, evs, max, 0, mask);
+	n = wait_once(epfd, ep, evs, max, deadline, mask);
+	if (unlikely(ep->nested)) {
+		sleep_words(ep, 1);
+		atomic_thread_fence(memory_order_seq_cst);
+		if (ep_ready(ep))
+			poke(ep);
+	}
+	return n;
 }
 
 /* ---- the instance's own life ---------------------------------------------------------- */

@@ -125,6 +125,8 @@ bool fd_set_conn(int fd, struct conn *c)
 	return true;
 }
 
+void fd_set_bare_epoll(int fd) { set_word(fd, TAG_BARE_EPOLL); }
+
 bool fd_set_epset(int fd, struct epset *ep)
 {
 	if ((unsigned int)fd >= FD_MAX)
@@ -186,6 +188,9 @@ void fd_copied(int from, int to)
 	} else if ((w & TAG_MASK) == TAG_EPOLL) {
 		ep_fd_copied((struct epset *)(w - TAG_EPOLL));
 		fd_set_epset(to, (struct epset *)(w - TAG_EPOLL));
+	} else if ((w & TAG_MASK) == TAG_BARE_EPOLL) {
+		fd_forget(to);
+		set_word(to, w);
 	} else {
 		fd_forget(to);
 	}

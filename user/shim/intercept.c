@@ -422,7 +422,7 @@ EXPORT int epoll_create(int size)
 {
 	int fd = libc()->epoll_create(size);
 
-	fd_fresh(fd);
+	ep_created(fd);
 	return fd;
 }
 
@@ -430,7 +430,7 @@ EXPORT int epoll_create1(int flags)
 {
 	int fd = libc()->epoll_create1(flags);
 
-	fd_fresh(fd);
+	ep_created(fd);
 	return fd;
 }
 

@@ -27,6 +27,7 @@
 #define RX_REAL		(-4095)		/* step's verdict: the real fd has the rest */
 #define RW_MAX		0x7ffff000U	/* Linux moves no more in one call */
 #define RX_TELL	16384U		/* bytes read, at most, before the fast thread hears of it */
+#define LEAVE_MOMENT_NS	5000000		/* a quiet flow goes back to Linux in less */
 #define TX_FLOOR	65536U		/* bytes that a pipe may always hold (if tx_max allows) */
 
 /* A place in the caller's vector. */
@@ -609,6 +610,11 @@ ssize_t io_tx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 		if (n != -EAGAIN)
 			return done ? (ssize_t)done : tx_fail(n, flags);
 		if (flags & MSG_DONTWAIT || is_nonblock(fd, c)) {
+			if (!deadline && seen.state == TP_SLOT_LEAVING && !io_unsent(c, false)) {
+				deadline = deadline_after(LEAVE_MOMENT_NS);
+				if (sleep_on_slot(fd, c, TP_TX, &seen, deadline) == 0)
+					continue;
+			}
 			tx_starve(c);
 			return done ? (ssize_t)done : n;
 		}
@@ -662,12 +668,26 @@ int io_slot_error(struct conn *c)
 	return err > 0 && err < 4095 ? err : ECONNRESET;
 }
 
+bool io_is_dead(const struct conn *c)
+{
+	return atomic_load_explicit(&c->slot->fast_flags, memory_order_acquire) & TP_F_ERR ||
+	       atomic_load(&c->slot->state) == TP_SLOT_DEAD;
+}
+
+/* The real socket is told of a reset too. Once the slot's error was reported it is not news. */
+void io_forget_real_error(int fd, const struct conn *c)
+{
+	int err, saved = errno;
+	socklen_t len = sizeof(err);
+
+	if (c->err_taken)
+		(void)libc()->getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len);
+	errno = saved;
+}
+
 int io_take_error(struct conn *c)
 {
-	struct tp_slot *s = c->slot;
-
-	if (c->err_taken || !(atomic_load_explicit(&s->fast_flags, memory_order_acquire) & TP_F_ERR ||
-			      atomic_load(&s->state) == TP_SLOT_DEAD))
+	if (c->err_taken || !io_is_dead(c))
 		return 0;
 	c->err_taken = true;
 	return io_slot_error(c);
@@ -706,7 +726,7 @@ uint32_t io_levels(struct conn *c)
 	uint32_t flags = atomic_load_explicit(&s->fast_flags, memory_order_acquire);
 	uint32_t unread = io_unread(c), lv = 0;
 	uint32_t lowat = atomic_load_explicit(&s->rcvlowat, memory_order_relaxed);
-	bool dead = flags & TP_F_ERR || state == TP_SLOT_DEAD;
+	bool dead = io_is_dead(c);
 
 	if (unread && unread >= lowat)
 		lv |= EPOLLIN | EPOLLRDNORM;
@@ -714,7 +734,8 @@ uint32_t io_levels(struct conn *c)
 		return lv | LEVEL_KERNEL;
 	if (flags & TP_F_EOF || c->shut_rd || dead)
 		lv |= EPOLLIN | EPOLLRDNORM | EPOLLRDHUP;
-	if (dead || c->shut_wr || (state == TP_SLOT_FAST && tx_roomy(c)))
+	if (dead || c->shut_wr || (state == TP_SLOT_FAST && tx_roomy(c)) ||
+	    (state == TP_SLOT_LEAVING && !io_unsent(c, false)))
 		lv |= EPOLLOUT | EPOLLWRNORM;
 	if (dead && !c->err_taken)
 		lv |= EPOLLERR;

@@ -241,6 +241,8 @@ struct conn {
 #define TAG_CONN	1U
 #define TAG_EPOLL	2U
 #define TAG_HIDDEN	3U		/* an fd of our own */
+#define TAG_BARE_EPOLL	4U		/* an epoll instance without fds of ours */
+#define NESTED_EPOLL	8U		/* with it: stands in another epoll instance */
 #define TAG_MASK	7U
 
 extern _Atomic uintptr_t fd_table[FD_MAX];
@@ -272,6 +274,7 @@ struct conn *conn_new(enum conn_mode mode);
 void conn_free(struct conn *c);
 bool fd_set_conn(int fd, struct conn *c);
 bool fd_set_epset(int fd, struct epset *ep);
+void fd_set_bare_epoll(int fd);
 void fd_forget(int fd);			/* before its close */
 static inline void fd_fresh(int fd)	/* from the kernel just now */
 {
@@ -337,6 +340,8 @@ ssize_t io_splice(int in, off64_t *in_pos, int out, off64_t *out_pos, size_t len
 uint32_t io_unread(struct conn *c);
 uint32_t io_unsent(struct conn *c, bool not_yet_sent);
 int io_take_error(struct conn *c);	/* for SO_ERROR: 0 or the errno, once */
+bool io_is_dead(const struct conn *c);
+void io_forget_real_error(int fd, const struct conn *c);
 int io_slot_error(struct conn *c);
 void raise_sigpipe(void);
 
@@ -378,6 +383,8 @@ void ep_conn_claimed(struct conn *c);	/* registered before it was ours */
 void ep_conn_plain(struct conn *c);	/* registered while it was ours; conn_reg is held */
 void ep_conn_closed(struct conn *c);
 void ep_conn_changed(struct conn *c);	/* by ourselves: look at it again */
+void ep_created(int epfd);
+bool ep_ready(struct epset *ep);	/* would epoll_wait find something of ours? */
 bool ep_arm(struct epset *ep);		/* sleep on its fd; true: something is there already */
 void ep_disarm(struct epset *ep);
 void ep_fd_copied(struct epset *ep);

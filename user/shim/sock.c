@@ -369,11 +369,11 @@ static int give_int(int value, void *val, socklen_t *len)
 
 int sock_getsockopt(int fd, struct conn *c, int level, int name, void *val, socklen_t *len)
 {
-	if (level == SOL_SOCKET && name == SO_ERROR && val && len) {
+	if (level == SOL_SOCKET && name == SO_ERROR && val && len && io_is_dead(c)) {
 		int err = io_take_error(c);
 
-		if (err)
-			return give_int(err, val, len);
+		io_forget_real_error(fd, c);
+		return give_int(err, val, len);
 	}
 	return libc()->getsockopt(fd, level, name, val, len);
 }

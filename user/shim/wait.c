@@ -9,6 +9,9 @@
  *
  *	look; nothing: notify bits, sleep word, full fence, look again, ppoll, undo
  *
+ * An epoll instance with fds of ours in the set is armed like a sleeper on it: news then makes the
+ * kernel's instance readable.
+ *
  * select is poll in another dress: its sets become pollfds and come back as sets.
  */
 #include <sched.h>
@@ -61,8 +64,11 @@ static void set_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
 {
 	for (nfds_t i = 0; i < n; i++) {
 		struct conn *c = fd_ours(fds[i].fd);
+		struct epset *ep = c ? NULL : fd_get(fds[i].fd, TAG_EPOLL);
 		int ctx = c ? borrow(b, c) : 0;
 
+		if (ep)
+			ep_arm(ep);
 		if (ctx < 0)
 			b->blind = true;
 		else if (c)
@@ -103,8 +109,11 @@ static void clear_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
 {
 	for (nfds_t i = 0; i < n; i++) {
 		struct conn *c = fd_conn(fds[i].fd);
+		struct epset *ep = fd_get(fds[i].fd, TAG_EPOLL);
 		int ctx = c && c->slot ? ctx_of(b, c->region) : -1;
 
+		if (ep)
+			ep_disarm(ep);
 		if (ctx >= 0)
 			atomic_fetch_and(&c->slot->notify, ~(1ULL << ctx));
 	}
@@ -122,10 +131,15 @@ static int look(struct pollfd *fds, struct pollfd *kernel, nfds_t n)
 
 	for (nfds_t i = 0; i < n; i++) {
 		struct conn *c = fd_ours(fds[i].fd);
+		struct epset *ep = c ? NULL : fd_get(fds[i].fd, TAG_EPOLL);
 		uint32_t lv = c ? io_levels(c) : LEVEL_KERNEL, want;
 
 		if (c && lv == LEVEL_KERNEL)
 			conn_went_linux(c);
+		if (c && c->err_taken)
+			io_forget_real_error(fds[i].fd, c);
+		if (ep && ep_ready(ep))
+			lv |= EPOLLIN | EPOLLRDNORM;
 		kernel[i] = fds[i];
 		if (!(lv & LEVEL_KERNEL))
 			kernel[i].events = 0;
