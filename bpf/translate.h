@@ -76,11 +76,16 @@ struct walk {
 static long walk_step(__u32 i, struct walk *w)
 {
 	struct translation *t = w->t;
-	__u32 at = t->at, len;
+	__u64 at = t->at;
+	__u32 len;
 	__u8 kind;
 
 	(void)i;
-	if (at + 1 >= t->end || at > TCP_HLEN_MAX - 1)
+	/* Never more than TCP_HLEN_MAX; 6.1's verifier does not see that through a compare,
+	 * which the compiler does on a 32-bit copy, but through a mask.
+	 */
+	asm volatile("%0 &= 63" : "+r"(at));
+	if (at + 1 >= t->end)
 		return 1;
 	if (t->sack_end) {
 		if (at + 4 > t->sack_end) {
