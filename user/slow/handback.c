@@ -460,17 +460,20 @@ void handback_kill(struct slow *s, struct conn *c)
 	end(s, c, TP_SLOT_DEAD);
 }
 
-/* Phase DEAD: until its socket is gone, or does not listen. */
+/* Phase DEAD: until its socket is gone, which it is at once unless a program has locked it. */
 static void kill_again(struct slow *s, struct conn *c)
 {
 	struct tp_answer a;
+	bool gone = ask_linux(s->att, &c->key, &a) || !a.found;
 
-	if (ask_linux(s->att, &c->key, &a) || !a.found || c->asked >= TELL_TRIES) {
-		handback_gone(s, c);
-		return;
+	if (!gone) {
+		rst_to_linux(s, c, a.rcv_nxt, a.snd_nxt);
+		gone = ask_linux(s->att, &c->key, &a) || !a.found;
 	}
-	rst_to_linux(s, c, a.rcv_nxt, a.snd_nxt);
-	expire_soon(s, c);
+	if (gone || c->asked >= TELL_TRIES)
+		handback_gone(s, c);
+	else
+		expire_soon(s, c);
 }
 
 void handback_again(struct slow *s, struct conn *c)
