@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 
-#define LIMIT_MIN	65536U		/* bytes that we are willing to hold from the start */
+#define LIMIT_MIN	32768U		/* bytes that we are willing to hold at least */
 
 static uint32_t clamp(uint32_t v, uint32_t lo, uint32_t hi)
 {

@@ -212,10 +212,11 @@ static bool is_duplicate(const struct tcp *t, const struct tcp_seg *s, uint32_t 
 	       !(s->flags & (TH_FIN | TH_SYN)) && t->snd_una != t->snd_nxt;
 }
 
-static void ecn_echo(struct tcp *t, uint64_t now_ns)
+/* The peer echoes congestion of something that was in flight. */
+static void ecn_echo(struct tcp *t, const struct tcp_acked *a)
 {
-	if (t->ca <= TCP_DISORDER && t->snd_una != t->snd_nxt)
-		tcp_enter_cwr(t, now_ns);
+	if (t->ca <= TCP_DISORDER && a->prior_una != t->snd_nxt)
+		tcp_enter_cwr(t, a->now_ns);
 }
 
 uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
@@ -240,7 +241,7 @@ uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 		tcp_board_sack(t, s, &a);
 	take_rtt(t, s, &a);
 	if (a.ece)
-		ecn_echo(t, now_ns);
+		ecn_echo(t, &a);
 	tcp_recover_ack(t, s, &a);
 	/* in disorder only what is acknowledged counts, unless the path is known to reorder */
 	if ((a.advanced || (a.sacked && t->flags & T_REORDERED)) && !tcp_in_reduction(t))

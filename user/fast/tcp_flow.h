@@ -173,9 +173,7 @@ struct tcp {
 	struct tcp_sack dsack;
 	uint32_t recent[TCP_NSACK];	/* a sequence number of each block to report, newest first */
 	uint8_t nrecent;
-	uint64_t challenge_ns;
-	uint32_t challenges;
-	uint64_t oow_ns;		/* last ACK of a segment out of window */
+	uint64_t oow_ns;		/* last ACK of a segment out of window, or challenge */
 	int err;
 
 	struct tp_pipe_mem rx, tx;

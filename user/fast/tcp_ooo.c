@@ -201,6 +201,13 @@ void tcp_dsack(struct tcp *t, uint32_t start, uint32_t end)
 	t->flags |= T_DSACK;
 }
 
+/* A run that ends at the peer's FIN, which is there too. */
+static struct tcp_sack with_fin(const struct tcp *t, struct tcp_sack run)
+{
+	run.end += t->flags & T_FIN_AHEAD && run.end == t->rcv_fin;
+	return run;
+}
+
 uint32_t tcp_sack_blocks(struct tcp *t, struct tcp_sack *ret_blocks, uint32_t max)
 {
 	uint32_t n = 0;
@@ -215,7 +222,7 @@ uint32_t tcp_sack_blocks(struct tcp *t, struct tcp_sack *ret_blocks, uint32_t ma
 		const struct tcp_sack *r = range_of(t, t->recent[i]);
 
 		if (r)
-			ret_blocks[n++] = *r;
+			ret_blocks[n++] = with_fin(t, *r);
 	}
 	return n;
 }
@@ -314,6 +321,16 @@ static uint32_t in_order(struct tcp *t, uint32_t end, const uint8_t *data, uint6
 	return TCP_DO_READABLE;
 }
 
+/* D-SACK for what of [seq, end) we had, in runs [@first, @last). */
+static void report_overlap(struct tcp *t, uint32_t first, uint32_t last, uint32_t seq,
+			   uint32_t end)
+{
+	seq = seq_max(seq, t->range[first].start);
+	end = seq_min(end, t->range[last - 1].end);
+	if (seq_before(seq, end))
+		tcp_dsack(t, seq, end);
+}
+
 static void out_of_order(struct tcp *t, uint32_t seq, uint32_t end, const uint8_t *data)
 {
 	uint32_t first, last;
@@ -322,9 +339,8 @@ static void out_of_order(struct tcp *t, uint32_t seq, uint32_t end, const uint8_
 	tcp_quick_ack(t);
 	if (!touched(t, seq, end, &first, &last))
 		return;
-	for (uint32_t i = first; i < last; i++)
-		if (seq_before_eq(t->range[i].start, seq) && seq_before_eq(end, t->range[i].end))
-			tcp_dsack(t, seq, end);
+	if (first != last)
+		report_overlap(t, first, last, seq, end);
 	fill(t, seq, end, data);
 	if (first != last)
 		replace_ranges(t, first, last, seq_min(seq, t->range[first].start),

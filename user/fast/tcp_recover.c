@@ -295,7 +295,7 @@ static bool all_is_well(const struct tcp *t, const struct tcp_acked *a)
 
 static void leave_states(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a)
 {
-	if (t->ca == TCP_CWR && (seq_after(t->snd_una, t->high_seq) || t->snd_una == t->snd_nxt))
+	if (t->ca == TCP_CWR && seq_after(t->snd_una, t->high_seq))
 		end_reduction(t);
 	else if (t->ca == TCP_RECOVERY)
 		in_recovery(t, s, a);

@@ -20,7 +20,6 @@
 #include <netinet/tcp.h>
 
 #define OOW_NS		500000000ULL	/* tcp_invalid_ratelimit */
-#define CHALLENGES	10U		/* challenge ACKs of one flow in one second */
 
 #define TS_STALE_NS	(24 * 86400 * 1000000000ULL)	/* RFC 7323 5.5: it may have wrapped */
 
@@ -87,30 +86,35 @@ static uint32_t ack_now(struct tcp *t)
 	return TCP_DO_OUTPUT;
 }
 
-static uint32_t challenge(struct tcp *t, uint64_t now_ns)
+/* Nonsense without data, and attempts to guess numbers, are answered once in half a second:
+ * two ends that disagree must not answer each other for ever (Linux: last_oow_ack_time).
+ */
+static bool answered_lately(struct tcp *t, uint64_t now_ns)
 {
-	if (now_ns - t->challenge_ns >= 1000000000ULL) {
-		t->challenge_ns = now_ns;
-		t->challenges = 0;
-	}
-	if (t->challenges >= CHALLENGES)
-		return 0;
-	t->challenges++;
-	return ack_now(t);
+	if (t->oow_ns && now_ns - t->oow_ns < OOW_NS)
+		return true;
+	t->oow_ns = now_ns;
+	return false;
 }
 
-/* An ACK that answers a segment out of window; bare ones at a limited rate, so that two
- * ends that disagree do not answer each other for ever.
- */
+static uint32_t challenge(struct tcp *t, uint64_t now_ns)
+{
+	return answered_lately(t, now_ns) ? 0 : ack_now(t);
+}
+
+static uint32_t seg_end(const struct tcp_seg *s)
+{
+	return s->seq + s->len + !!(s->flags & TH_FIN);
+}
+
+/* An ACK that answers a segment out of window, or an old copy. */
 static uint32_t duplicate_ack(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 {
-	uint32_t end = s->seq + s->len;
+	uint32_t end = seg_end(s);
 
-	if (!s->len) {
-		if (t->oow_ns && now_ns - t->oow_ns < OOW_NS)
-			return 0;
-		t->oow_ns = now_ns;
-	} else if (seq_before(s->seq, t->rcv_nxt)) {
+	if (!s->len && answered_lately(t, now_ns))
+		return 0;
+	if (end != s->seq && seq_before(s->seq, t->rcv_nxt)) {
 		tcp_dsack(t, s->seq, seq_min(end, t->rcv_nxt));
 		tcp_quick_ack(t);
 	}
@@ -120,7 +124,7 @@ static uint32_t duplicate_ack(struct tcp *t, const struct tcp_seg *s, uint64_t n
 /* Linux's tcp_sequence(): some of it, or its empty place, is in the window. */
 static bool in_window(const struct tcp *t, const struct tcp_seg *s)
 {
-	uint32_t end = s->seq + s->len + !!(s->flags & TH_FIN) + !!(s->flags & TH_SYN);
+	uint32_t end = seg_end(s) + !!(s->flags & TH_SYN);
 	uint32_t edge = seq_max(t->rcv_edge, t->rcv_nxt);
 
 	return !seq_before(end, t->rcv_wup) && !seq_after(s->seq, edge);
@@ -131,6 +135,12 @@ static uint32_t on_rst(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	if (s->seq == t->rcv_nxt)
 		return tcp_die(t, t->flags & T_PEER_FIN ? EPIPE : ECONNRESET, TCP_DO_RESET);
 	return challenge(t, now_ns);
+}
+
+/* RFC 5961 5.2: an ACK of a window ago may be late, an older one is made up. */
+static uint32_t oldest_ack(const struct tcp *t)
+{
+	return t->snd_una - (t->tx_tail < t->max_wnd ? (uint32_t)t->tx_tail : t->max_wnd);
 }
 
 /* What makes a segment not worth processing. True: *ret_todo is all there is to do. */
@@ -158,7 +168,7 @@ static bool refused(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns, uin
 	}
 	if (!(s->flags & TH_ACK))
 		return true;
-	if (seq_after(s->ack, t->snd_nxt) || seq_before(s->ack, t->snd_una - t->max_wnd)) {
+	if (seq_after(s->ack, t->snd_nxt) || seq_before(s->ack, oldest_ack(t))) {
 		*ret_todo = challenge(t, now_ns);
 		return true;
 	}
@@ -203,7 +213,9 @@ static uint32_t take_fin(struct tcp *t, uint64_t now_ns)
 	tcp_ranges_forget(t);
 	/* after rx_head: who sees EOF sees all bytes before it */
 	atomic_fetch_or_explicit(&t->slot->fast_flags, TP_F_EOF, memory_order_release);
-	if (!(t->flags & (T_ACK_NOW | T_ACK_LATER))) {
+	if (t->flags & T_FIN_SENT) {
+		t->flags |= T_ACK_NOW;		/* the peer can end: nothing of ours will follow */
+	} else if (!(t->flags & (T_ACK_NOW | T_ACK_LATER))) {
 		t->flags |= T_ACK_LATER;
 		t->ack_at = now_ns + TCP_ACK_MIN_US * 1000ULL;
 	}
@@ -240,7 +252,8 @@ uint32_t tcp_rx(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 		return todo;
 
 	t->heard_ns = now_ns;
-	take_ts(t, s);
+	if (!seq_before(s->ack, t->snd_una))
+		take_ts(t, s);
 	take_ecn(t, s);
 	todo = tcp_ack_in(t, s, now_ns);
 	if (s->flags & TH_URG)

@@ -54,15 +54,15 @@ static uint64_t rto_ns(const struct tcp *t, uint64_t now_ns)
 	return gone < limit ? min_u64(ns, limit - gone) : 1000000;
 }
 
-/* New data went out: the probe waits for its ACK too, but no longer than the timeout. */
+/* New data went out: the probe waits for its ACK too, but no longer than the timeout, and
+ * then comes in its place (so does Linux): one more try before cwnd is given up.
+ */
 void tcp_arm_probe(struct tcp *t, uint64_t now_ns)
 {
-	uint64_t at = now_ns + probe_delay_ns(t);
-
 	if (t->rtx_kind != TCP_RTX_RTO && t->rtx_kind != TCP_RTX_TLP)
 		return;
-	if (may_probe_loss(t) && at < t->rto_at)
-		tcp_arm_at(t, TCP_RTX_TLP, at);
+	if (may_probe_loss(t))
+		tcp_arm_at(t, TCP_RTX_TLP, min_u64(now_ns + probe_delay_ns(t), t->rto_at));
 	else
 		tcp_arm_at(t, TCP_RTX_RTO, t->rto_at);
 }
@@ -149,7 +149,7 @@ static uint32_t on_rtx(struct tcp *t, uint64_t now_ns)
 	case TCP_RTX_TLP:
 		if (may_probe_loss(t))
 			t->flags |= T_TLP;
-		arm_rto(t, now_ns);
+		tcp_arm_at(t, TCP_RTX_RTO, t->rto_at);
 		return tcp_output_due(t);
 	case TCP_RTX_REORDER:
 		arm_rto(t, now_ns);

@@ -365,7 +365,9 @@ static bool send_probe_of_loss(struct tcp *t, uint64_t now_ns, struct tcp_out *o
 		resend(t, start, t->snd_nxt - start, now_ns, o);
 	}
 	t->tlp_seq = t->snd_nxt;
-	tcp_arm_at(t, TCP_RTX_RTO, now_ns + rtt_rto_ns(&t->rtt, t->backoff));
+	/* the timeout is the first segment's, which the probe may have been */
+	if (t->nrec == 1 || t->rto_at <= now_ns)
+		tcp_arm_rtx(t, now_ns);
 	return true;
 }
 
