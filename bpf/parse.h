@@ -59,6 +59,11 @@ struct pkt {
  */
 struct tp_mac tp_nic_mac;
 
+/* The longest frame that the NIC's MTU allows. What is longer was merged on the way, which
+ * generic XDP sees and native XDP does not.
+ */
+__u32 tp_frame_len;
+
 static __always_inline bool mac_is_ours(const __u8 *mac)
 {
 	const __u16 *m = (const __u16 *)mac;

@@ -82,6 +82,12 @@ static __always_inline int linux_in(struct __sk_buff *skb, const struct pkt *p,
 	return pass(TP_V_TCI_LINUX);
 }
 
+/* XDP had no room for it (generic mode only). To the TAP, in one piece. */
+static __always_inline bool was_merged(const struct __sk_buff *skb)
+{
+	return tp_generic && skb->len > TP_FRAME_MAX && daemon_alive(FIRST_QUEUE);
+}
+
 static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 {
 	struct tp_flow_key key;
@@ -98,7 +104,14 @@ static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 			return drop(TP_V_TCI_GUARD);
 		return to_tap(TP_V_TCI_HOLD);
 	case TP_FAST:
+		if (was_merged(skb))
+			return to_tap(TP_V_TCI_MERGED);
 		return drop(TP_V_TCI_GUARD);
+	case TP_WATCH:
+	case TP_RELAY:
+		if (was_merged(skb))
+			return to_tap(TP_V_TCI_MERGED);
+		break;
 	case TP_LINUX:
 		return linux_in(skb, p, v);
 	}

@@ -7,6 +7,9 @@
  *   HOLD          ring buffer; full: dropped, the peer repeats it
  *   WATCH, RELAY  ring buffer; full or no daemon: Linux's from now on
  *   LINUX         Linux; tc ingress translates it
+ *   merged        (generic mode: GRO that cannot be switched off, a veth peer's TSO) what
+ *                 fits no socket goes to the ring; what does not even fit there passes, and
+ *                 tc ingress takes it to the TAP
  *   no entry      a SYN to a registered port and ARP go to the ring buffer while the daemon
  *                 lives, so does an ICMP error that quotes a flow of ours; the rest passes
  *
@@ -83,9 +86,17 @@ static __always_inline int offer(struct xdp_md *ctx, __u32 state, __u32 taken)
 	return verdict(taken, XDP_DROP);
 }
 
+/* Too long for a record. In native mode there is no such frame. */
+static __always_inline bool fits_no_record(struct xdp_md *ctx)
+{
+	return tp_generic && bpf_xdp_get_buff_len(ctx) > TP_FRAME_MAX;
+}
+
 /* A flow that Linux must not hear of: to the slow path, or nowhere. */
 static __always_inline int keep(struct xdp_md *ctx, __u32 state, __u32 kept)
 {
+	if (fits_no_record(ctx))
+		return verdict(TP_V_XDP_MERGED, XDP_PASS);
 	if (!to_slow(ctx, state))
 		return verdict(TP_V_XDP_RING_FULL_DROP, XDP_DROP);
 	return verdict(kept, XDP_DROP);
@@ -93,8 +104,11 @@ static __always_inline int keep(struct xdp_md *ctx, __u32 state, __u32 kept)
 
 static __always_inline int relay(struct xdp_md *ctx, struct tp_flow_val *v, __u32 state)
 {
-	int action = offer(ctx, state, TP_V_XDP_RELAY);
+	int action;
 
+	if (fits_no_record(ctx))
+		return verdict(TP_V_XDP_MERGED, XDP_PASS);
+	action = offer(ctx, state, TP_V_XDP_RELAY);
 	if (action == XDP_PASS)
 		flow_forget(v, state);
 	return action;
@@ -120,6 +134,8 @@ static __always_inline int fast(struct xdp_md *ctx, const struct tp_flow_val *v)
 
 	if (!bpf_map_lookup_elem(&tp_xsks, &queue))
 		return keep(ctx, TP_FAST, TP_V_XDP_NO_XSK);
+	if (tp_generic && bpf_xdp_get_buff_len(ctx) > tp_frame_len)
+		return keep(ctx, TP_FAST, TP_V_XDP_MERGED);
 	put_meta(ctx, v->flow_id);
 	return verdict(TP_V_XDP_FAST, bpf_redirect_map(&tp_xsks, queue, XDP_DROP));
 }

@@ -105,6 +105,7 @@ struct tp_record {
 	X(XDP_NO_XSK,		"xdp_no_xsk")		/* FAST, but no socket: ring */	\
 	X(XDP_RELAY,		"xdp_relay")		/* WATCH/RELAY: ring */		\
 	X(XDP_HOLD,		"xdp_hold")		/* HOLD: ring */		\
+	X(XDP_MERGED,		"xdp_merged")		/* ours, too long: ring, or tc */ \
 	X(XDP_SYN,		"xdp_syn")		/* SYN to a listener: ring */	\
 	X(XDP_ARP,		"xdp_arp")		/* ARP: ring */			\
 	X(XDP_ICMP,		"xdp_icmp")		/* error about a flow: ring */	\
@@ -116,6 +117,7 @@ struct tp_record {
 	X(XDP_PASS_OTHER,	"xdp_pass")		/* not ours */			\
 	X(TCI_GUARD,		"tci_guard")		/* tc ingress dropped (I8) */	\
 	X(TCI_HOLD,		"tci_hold")		/* tc ingress: HOLD, to TAP */	\
+	X(TCI_MERGED,		"tci_merged")		/* tc ingress: too long, to TAP */ \
 	X(TCI_LINUX,		"tci_linux")		/* tc ingress translated */	\
 	X(TCI_PASS,		"tci_pass")						\
 	X(TCE_DOOR,		"tce_door")		/* tc egress: to the TAP */	\

@@ -83,6 +83,7 @@ static void load(bool generic)
 	lab_tc->rodata->tp_nic_ifindex = LAB_NIC;
 	lab_tc->rodata->tp_tap_ifindex = LAB_TAP;
 	lab_xdp->bss->tp_nic_mac = nic_mac();
+	lab_xdp->bss->tp_frame_len = LAB_MTU + 18;
 	lab_tc->bss->tp_nic_mac = nic_mac();
 
 	assert_int_equal(xdp_bpf__load(lab_xdp), 0);

@@ -28,6 +28,7 @@
 
 #define LAB_NIC		7		/* interface numbers, as the programs were told */
 #define LAB_TAP		8
+#define LAB_MTU		1500
 #define LAB_PEER	0x0a000001	/* 10.0.0.1 */
 #define LAB_HOST	0x0a000002
 #define LAB_PEER_PORT	5000

@@ -77,6 +77,26 @@ static void the_wire_is_steered_as_in_native_mode(void **state)
 	assert_int_equal(lab_run(lab_xdp->progs.tp_xdp, &f)->verdict, TP_V_XDP_HOLD);
 }
 
+/* GRO that cannot be switched off, or a veth peer's TSO. BPF_PROG_TEST_RUN feeds no more than
+ * a page: what does not even fit a record is tested in tests/netns/passthrough.sh.
+ */
+static void a_merged_frame_that_fits_no_socket_goes_to_the_ring(void **state)
+{
+	const struct lab_result *r;
+
+	(void)state;
+	lab_flow(TP_FAST, 0, 0);
+	lab_tcp(&f, &(struct lab_spec){ .flags = ACK, .payload = LAB_MTU + 18 - 54 });
+	assert_int_equal(lab_run(lab_xdp->progs.tp_xdp, &f)->verdict, TP_V_XDP_FAST);
+	lab_tcp(&f, &(struct lab_spec){ .flags = ACK, .payload = LAB_MTU + 19 - 54 });
+	r = lab_run(lab_xdp->progs.tp_xdp, &f);
+	assert_int_equal(r->verdict, TP_V_XDP_MERGED);
+	assert_int_equal(r->action, XDP_DROP);
+	assert_true(r->ringed);
+	assert_int_equal(r->record.state, TP_FAST);
+	assert_int_equal(r->record.len, f.len);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test_setup(t, lab_reset)
@@ -85,6 +105,7 @@ int main(void)
 		TEST(arp_through_the_door_passes_xdp_unchanged),
 		TEST(a_guessed_wrapping_is_not_taken_off),
 		TEST(the_wire_is_steered_as_in_native_mode),
+		TEST(a_merged_frame_that_fits_no_socket_goes_to_the_ring),
 	};
 
 	return cmocka_run_group_tests_name("generic", tests, lab_open_generic, lab_close);

@@ -209,4 +209,22 @@ test_an_ordinary_service_works_beside_a_busy_one() {
 	detach server s0
 }
 
+# Generic XDP meets what the peer's TSO left in one piece: up to 64 KiB, which no AF_XDP buffer
+# holds. Such a flow goes back to Linux.
+test_bulk_from_a_peer_with_tso_arrives_in_generic_mode() {
+	local pid mib=64
+	in_ns client ethtool -K c0 tx on tso on >/dev/null
+	attach server s0 --mode skb
+	head -c ${mib}M /dev/urandom >"$TMPDIR/sent"
+	accel pid server socat -u TCP-LISTEN:8081,reuseaddr CREATE:"$TMPDIR/got"
+	wait_for listening server 8081
+	in_ns client timeout 100 socat -u OPEN:"$TMPDIR/sent" TCP:10.0.0.2:8081
+	wait_for gone "$pid"
+	cmp "$TMPDIR/sent" "$TMPDIR/got"
+	plain || at_least 1 "$(in_ns server taspilot status --json |
+		jq '[.. | objects | .tci_merged? // empty][0]')" "merged frames taken to the TAP"
+	detach server s0
+	in_ns client ethtool -K c0 tx off >/dev/null
+}
+
 run_tests

@@ -175,6 +175,19 @@ void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN])
 	att->private->tc->bss->tp_nic_mac = mac_words(mac);
 }
 
+/* A header and a VLAN tag more. */
+static uint32_t frame_len(uint32_t mtu)
+{
+	return mtu + ETH_HLEN + 4;
+}
+
+int attach_set_mtu(struct attached *att, uint32_t mtu)
+{
+	att->nic.mtu = mtu;
+	att->private->xdp->bss->tp_frame_len = frame_len(mtu);
+	return nic_set_mtu(att->tap, mtu);
+}
+
 static int load_xdp(struct attached *att, const struct bpf_object_open_opts *opts)
 {
 	struct xdp_bpf *s = att->private->xdp = xdp_bpf__open_opts(opts);
@@ -185,6 +198,7 @@ static int load_xdp(struct attached *att, const struct bpf_object_open_opts *opt
 	s->rodata->tp_generic = !att->native;
 	memcpy((void *)s->rodata->tp_nonce, att->private->nonce, sizeof(att->private->nonce));
 	s->bss->tp_nic_mac = mac_words(att->nic.mac);
+	s->bss->tp_frame_len = frame_len(att->nic.mtu);
 	err = xdp_bpf__load(s);
 	return err ? load_failed(att, err, "XDP") : 0;
 }

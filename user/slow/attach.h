@@ -58,6 +58,8 @@ int attach_nic(const struct attach_opts *o, struct attached **ret_att);
 /* Undo all of it. Also for a daemon that is gone: see undo.h. */
 void detach_nic(struct attached *att);
 
+/* The NIC's MTU changed: the TAP's follows. 0 or -errno. */
+int attach_set_mtu(struct attached *att, uint32_t mtu);
 /* The NIC's Ethernet address changed. */
 void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN]);
 

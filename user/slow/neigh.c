@@ -204,7 +204,7 @@ static void on_link(struct slow *s, const struct nlmsghdr *h)
 	int len = (int)NLMSG_PAYLOAD(h, sizeof(*ifi));
 	const void *mac = attr(a, len, IFLA_ADDRESS, ETH_ALEN);
 	const void *mtu = attr(a, len, IFLA_MTU, sizeof(uint32_t));
-	uint32_t old = s->att->nic.mtu;
+	uint32_t now = s->att->nic.mtu;
 
 	if (ifi->ifi_index != s->att->nic.ifindex)
 		return;
@@ -216,9 +216,11 @@ static void on_link(struct slow *s, const struct nlmsghdr *h)
 	if (mac)
 		set_mac(s, mac);
 	if (mtu)
-		memcpy(&s->att->nic.mtu, mtu, sizeof(uint32_t));
-	if (s->att->nic.mtu != old)
-		ask_mss(s);
+		memcpy(&now, mtu, sizeof(now));
+	if (now == s->att->nic.mtu)
+		return;
+	attach_set_mtu(s->att, now);
+	ask_mss(s);
 }
 
 static void message(struct slow *s, const struct nlmsghdr *h)

@@ -73,7 +73,11 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		held_put(&c->held, SEG_FROM_WIRE, queue, vnet, frame, len);
 		return;
 	case CONN_FAST:
-		inject(s, c, frame, len);
+		/* Merged on the way (generic XDP): Linux carries such flows better. */
+		if (len > TP_FRAME_MAX)
+			handback_begin(s, c, TP_WHY_HANDED_BACK);
+		else
+			inject(s, c, frame, len);
 		return;
 	case CONN_LINUX:
 		if (seg->flags & WIRE_SYN)
