@@ -597,7 +597,7 @@ static bool has_edge(const struct ereg *r, uint32_t now)
 {
 	const struct tp_slot *s = r->c->slot;
 
-	return r->fresh || r->kernel ||
+	return r->fresh || r->kernel || r->c->region->gone ||
 	       atomic_load_explicit(&s->rx_head, memory_order_relaxed) != r->rx_seen ||
 	       atomic_load_explicit(&s->fast_flags, memory_order_relaxed) != r->flags_seen ||
 	       (now & EPOLLOUT && r->c->starved != r->starved_seen);
@@ -799,9 +799,8 @@ static int sleep_in_kernel(int epfd, struct epset *ep, struct epoll_event *evs, 
 		return kernel_wait(epfd, evs, max, 0, NULL);
 	}
 	kick_flush();
-	if (ep->blind && deadline > begin + BLIND_NS)
-		deadline = begin + BLIND_NS;
-	n = kernel_wait(epfd, evs, max, deadline, mask);
+	n = kernel_wait(epfd, evs, max,
+			no_later(deadline, begin + (ep->blind ? BLIND_NS : SILENCE_NS)), mask);
 	ep_disarm(ep);
 	spin_missed(now_ns() - begin);
 	return n;
@@ -817,6 +816,14 @@ static void look_at_everything(struct epset *ep)
 		if (r->ours)
 			ready_add(ep, r);
 	lock_drop(&ep->lock, got);
+}
+
+static bool ep_lost(const struct epset *ep)
+{
+	for (uint32_t i = 0; i < ep->regions; i++)
+		if (ep->region[i].region->gone)
+			return true;
+	return false;
 }
 
 /* Without waiting: ours, and every few calls at the latest the kernel's. They take turns in coming
@@ -865,8 +872,11 @@ static int wait_once(int epfd, struct epset *ep, struct epoll_event *evs, int ma
 		n = sleep_in_kernel(epfd, ep, evs, max, deadline, mask);
 		if (n < 0)
 			return n;
-		if (ep->blind)
-			look_at_everything(ep);
+		if (n == 0) {
+			regions_listen();
+			if (ep->blind || ep_lost(ep))
+				look_at_everything(ep);
+		}
 		n = filter(ep, evs, n);
 		if (n < max)
 			n += take_ours(ep, evs + n, max - n);

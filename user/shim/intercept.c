@@ -480,6 +480,27 @@ EXPORT int mlockall(int flags)
 	return libc()->mlockall(flags);
 }
 
+/* ---- signals (signals.c wants to know of handlers) ---------------------------------------- */
+
+EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+{
+	if (act)
+		sig_changed();
+	return libc()->sigaction(sig, act, old);
+}
+
+EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
+{
+	sig_changed();
+	return libc()->signal(sig, handler);
+}
+
+EXPORT int siginterrupt(int sig, int interrupt)
+{
+	sig_changed();
+	return libc()->siginterrupt(sig, interrupt);
+}
+
 /* ---- what fortified programs call ----------------------------------------------------- */
 
 extern void __chk_fail(void) __attribute__((noreturn));

@@ -176,12 +176,19 @@ static ssize_t step_pipe(struct conn *c, struct iter *it, int flags, uint64_t he
 	return n;
 }
 
+/* Reset, given up, or without a daemon for too long. */
+static bool is_dead(const struct conn *c, uint32_t state, uint32_t flags)
+{
+	return flags & TP_F_ERR || state == TP_SLOT_DEAD ||
+	       (unlikely(c->region->gone) && state != TP_SLOT_LINUX);
+}
+
 /* After the last byte: 0 for EOF, an error once, RX_REAL, or -EAGAIN. */
 static ssize_t rx_end(struct conn *c, const struct seen *s)
 {
 	if (s->flags & TP_F_EOF)
 		return 0;
-	if (s->flags & TP_F_ERR || s->state == TP_SLOT_DEAD) {
+	if (is_dead(c, s->state, s->flags)) {
 		if (c->err_taken)
 			return 0;
 		c->err_taken = true;
@@ -477,7 +484,7 @@ static ssize_t tx_locked(int fd, struct conn *c, struct iter *it, int flags, boo
 	seen->want = atomic_load_explicit(&s->tx_want, memory_order_relaxed);
 	if (c->shut_wr)
 		return -EPIPE;
-	if (seen->flags & TP_F_ERR || seen->state == TP_SLOT_DEAD) {
+	if (is_dead(c, seen->state, seen->flags)) {
 		if (c->err_taken)
 			return -EPIPE;
 		c->err_taken = true;
@@ -508,7 +515,7 @@ static uint32_t tx_limbo(int fd, struct conn *c, uint32_t n)
 		seen.flags = atomic_load(&s->fast_flags);
 		seen.pos = atomic_load(&s->tx_tail);
 		seen.want = atomic_load(&s->tx_want);
-		if (seen.state != TP_SLOT_LEAVING || !fd_is_conn(fd, c))
+		if (seen.state != TP_SLOT_LEAVING || !fd_is_conn(fd, c) || c->region->gone)
 			break;
 		kick(c);
 		sleep_on_slot(fd, c, TP_TX, &seen, FOREVER);
@@ -670,8 +677,8 @@ int io_slot_error(struct conn *c)
 
 bool io_is_dead(const struct conn *c)
 {
-	return atomic_load_explicit(&c->slot->fast_flags, memory_order_acquire) & TP_F_ERR ||
-	       atomic_load(&c->slot->state) == TP_SLOT_DEAD;
+	return is_dead(c, atomic_load_explicit(&c->slot->state, memory_order_acquire),
+		       atomic_load_explicit(&c->slot->fast_flags, memory_order_acquire));
 }
 
 /* The real socket is told of a reset too. Once the slot's error was reported it is not news. */

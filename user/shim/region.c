@@ -75,6 +75,22 @@ int region_map(struct link *link, uint32_t id, int fd, uint64_t size, const int 
 	return 0;
 }
 
+bool region_silent(struct region *r)
+{
+	const struct tp_region *head = atomic_load(&r->base);
+	uint64_t beat = atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed);
+
+	if (beat && now_ns() - beat > SILENCE_NS)
+		atomic_store(&r->gone, true);
+	return atomic_load(&r->gone);
+}
+
+void regions_listen(void)
+{
+	for (uint32_t n = 0; n < region_count; n++)
+		region_silent(&regions[n]);
+}
+
 static int ctx_make(struct conn *c)
 {
 	struct region *r = c->region;

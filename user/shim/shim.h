@@ -69,14 +69,17 @@
 	X(close) X(close_range) X(closefrom) X(dup) X(dup2) X(dup3)			\
 	X(poll) X(ppoll) X(select) X(pselect)						\
 	X(epoll_create) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2)			\
-	X(mlockall)
+	X(mlockall) X(sigaction) X(signal) X(siginterrupt)
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"	/* siginterrupt */
 struct libc {
 #define X(name) __typeof__(name) *name;
 	LIBC_CALLS(X)
 #undef X
 	bool ready;
 };
+#pragma GCC diagnostic pop
 extern struct libc libc_calls;
 void libc_resolve(void);
 
@@ -150,6 +153,7 @@ struct region {
 	uint32_t id;
 	struct link *link;
 	int kick_fd[TP_MAX_THREADS];
+	_Atomic bool gone;		/* its daemon was silent for too long: all is lost here */
 	_Atomic uint64_t ctx_idle;	/* bit c: context c is this process's, and nobody uses it */
 	int ctx_fd[TP_MAX_CTX];
 };
@@ -352,6 +356,17 @@ uint32_t io_levels(struct conn *c);
 /* ---- waking and sleeping (kick.c, sleep.c) -------------------------------------------- */
 
 #define FOREVER		UINT64_MAX
+#define SILENCE_NS	(10 * NSEC)	/* no heartbeat for so long: connections are reset */
+
+enum sig_kind { SIG_RESTART, SIG_INTERRUPT, SIG_BOTH };
+enum sig_kind sig_kind(void);		/* what the program's handlers want (signals.c) */
+void sig_changed(void);
+bool region_silent(struct region *r);	/* asks the heartbeat; sets and returns r->gone */
+void regions_listen(void);		/* the same for all */
+static inline uint64_t no_later(uint64_t deadline, uint64_t limit)
+{
+	return deadline < limit ? deadline : limit;
+}
 
 void kick(struct conn *c);		/* "look at this slot"; follows a full fence */
 void kick_flush(void);			/* we are about to wait: wake threads that wait for us */

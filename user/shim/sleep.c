@@ -7,7 +7,8 @@
  * last waits took: twice their average, at most 50 us, nothing when they are longer.
  *
  * A futex without time limit is restarted by the kernel after a signal handler with SA_RESTART,
- * and one with a limit is not: exactly what recv(2) does without and with SO_RCVTIMEO.
+ * and one with a limit is not: exactly what recv(2) does without and with SO_RCVTIMEO. A sleep
+ * without limit is yet cut into pieces (nap), so that a daemon that died is noticed.
  */
 #include <linux/futex.h>
 #include <sched.h>
@@ -113,7 +114,24 @@ static int futex_wait(_Atomic uint32_t *word, uint64_t deadline)
 		       FUTEX_BITSET_MATCH_ANY) < 0 ? -errno : 0;
 }
 
-/* 0: look again; -EINTR; -EAGAIN: the deadline has passed. */
+/* Sleep until woken or @deadline, but wake to listen for the daemon's heart where that does not
+ * show (signals.c). 0: look again; -EINTR; -EAGAIN: the deadline has passed.
+ */
+static int nap(struct conn *c, _Atomic uint32_t *word, uint64_t begin, uint64_t deadline)
+{
+	enum sig_kind kind = deadline == FOREVER ? sig_kind() : SIG_INTERRUPT;
+	uint64_t until = kind == SIG_BOTH ? deadline : no_later(deadline, begin + SILENCE_NS);
+	int err = futex_wait(word, until);
+
+	if (err == -ETIMEDOUT) {
+		region_silent(c->region);
+		return until == deadline ? -EAGAIN : 0;
+	}
+	if (err == -EINTR && until != deadline && kind == SIG_RESTART)
+		return 0;
+	return err == -EINTR ? err : 0;
+}
+
 int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 		  uint64_t deadline)
 {
@@ -132,12 +150,10 @@ int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 	if (changed(fd, c, dir, s))
 		return 0;
 	kick_flush();			/* what believes that we are awake must not wait for us */
-	err = futex_wait(word, deadline);
+	err = nap(c, word, begin, deadline);
 	errno = saved;
 	note_wait(now_ns() - begin);
-	if (err == -ETIMEDOUT)
-		return -EAGAIN;
-	return err == -EINTR ? err : 0;
+	return err;
 }
 
 static void wake_word(_Atomic uint32_t *word)

@@ -205,7 +205,7 @@ static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, 
 			   const sigset_t *mask)
 {
 	struct borrowed b = { .n = 0 };
-	uint64_t until = deadline, begin = now_ns();
+	uint64_t begin = now_ns(), until = no_later(deadline, begin + SILENCE_NS);
 	int ret;
 
 	set_notify(&b, fds, n);
@@ -216,10 +216,12 @@ static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, 
 	for (uint32_t i = 0; i < b.n; i++)
 		kernel[n + i] = (struct pollfd){ .fd = b.region[i]->ctx_fd[b.ctx[i]],
 						 .events = POLLIN };
-	if (b.blind && until > begin + BLIND_NS)
-		until = begin + BLIND_NS;
+	if (b.blind)
+		until = no_later(until, begin + BLIND_NS);
 	kick_flush();
 	ret = kernel_poll(kernel, n + b.n, until, mask);
+	if (ret == 0)
+		regions_listen();
 	for (uint32_t i = 0; i < b.n; i++) {
 		uint64_t count;
 
