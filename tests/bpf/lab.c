@@ -430,6 +430,13 @@ const struct lab_result *lab_run(const struct bpf_program *prog, const struct la
 	return &result;
 }
 
+const struct tp_record *lab_consume(void)
+{
+	result.ringed = false;
+	ring_buffer__consume(ring);
+	return result.ringed ? &result.record : NULL;
+}
+
 const char *lab_verdict_name(int verdict)
 {
 	static const char *const name[] = {

@@ -101,5 +101,7 @@ struct lab_result {
 
 const struct lab_result *lab_run(const struct bpf_program *prog, const struct lab_frame *f);
 const char *lab_verdict_name(int verdict);
+/* Consume the ring; the last record in it, NULL if it was empty. */
+const struct tp_record *lab_consume(void);
 
 #endif
