@@ -633,6 +633,35 @@ static void linuxs_reset_is_the_peers(void **state)
 	assert_null(conn());
 }
 
+static void a_socket_that_linux_gave_up_silently_is_noticed(void **state)
+{
+	go_fast();
+	(void)state;
+	ticks(120);
+	assert_int_equal(told(FAST_CMD_RST, NULL), 0);
+	linux_.a.found = linux_.a.tcp_state = 0;
+	ticks(120);
+	assert_int_equal(told(FAST_CMD_RST, NULL), 1);
+	assert_false(entry.there);
+}
+
+static void a_flow_outlives_the_orphan_that_linux_dropped(void **state)
+{
+	go_fast();
+	(void)state;
+	released();
+	linux_fins();
+	relay_drain(s, 10);
+	linux_.a.found = linux_.a.tcp_state = 0;
+	ticks(120);
+	assert_int_equal(told(FAST_CMD_RST, NULL), 0);
+	assert_int_equal(entry.val.state, TP_FAST);
+	linux_.frames = 0;
+	event(conn(), FAST_EV_QUIET, 0, with_fins(true, true));
+	assert_int_equal(linux_.frames, 0);
+	assert_false(entry.there);
+}
+
 static void a_keepalive_is_answered_by_what_was_heard(void **state)
 {
 	struct conn *c = go_fast();
@@ -1004,6 +1033,8 @@ int main(void)
 		T(a_repeated_fin_is_asked_for_once),
 		T(data_of_linux_sends_the_flow_back_and_waits),
 		T(linuxs_reset_is_the_peers),
+		T(a_socket_that_linux_gave_up_silently_is_noticed),
+		T(a_flow_outlives_the_orphan_that_linux_dropped),
 		T(a_keepalive_is_answered_by_what_was_heard),
 		T(a_flow_goes_back_with_the_difference_of_both_numbers),
 		T(a_flow_that_moved_nothing_leaves_no_entry),

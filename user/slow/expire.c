@@ -7,7 +7,8 @@
  *
  *  WATCH	no handshake within 10 s: no longer watched; it stays Linux's
  *  RELAY	unclaimed for 2 s: the same
- *  FAST	a keepalive probe waits for the peer. Without a release hook: is there a socket
+ *  FAST	a keepalive probe waits for the peer. Every 5 s: has Linux given its socket up
+ *		without a word (its RST needs a neighbour that answers)
  *  BACK, DEAD	has Linux understood by now
  *  LINUX	is there a socket, or TIME_WAIT, that needs the translation. Asked after 1 s, then
  *		at up to 4 s, so that 30,000 in TIME_WAIT cost a few thousand questions a second
@@ -25,7 +26,8 @@
 #define RELAY_MS	2000U
 #define LINUX_MS	1000U
 #define LINUX_MAX_MS	4000U
-#define POLL_MS		1000U
+#define DRAINING_MS	200U		/* somebody waits for the last one */
+#define FAST_MS		5000U
 
 static uint32_t tick_of(uint64_t ns)
 {
@@ -54,16 +56,15 @@ void expire_watch(struct slow *s, struct conn *c)
 
 void expire_fast(struct slow *s, struct conn *c)
 {
-	if (s->att->release_hook)
-		list_del(&c->due);
-	else
-		expire_in(s, c, POLL_MS);
+	expire_in(s, c, FAST_MS);
 }
 
 void expire_linux(struct slow *s, struct conn *c)
 {
 	uint32_t ms = LINUX_MS << (c->asked < 2 ? c->asked : 2);
 
+	if (s->life == SLOW_DRAINING)
+		ms = DRAINING_MS;
 	expire_in(s, c, ms < LINUX_MAX_MS ? ms : LINUX_MAX_MS);
 }
 
@@ -88,17 +89,20 @@ static void look_at_linux(struct slow *s, struct conn *c)
 	expire_linux(s, c);
 }
 
+/* A socket that was closed may be gone before the flow is: the thread finishes alone. */
 static void look_at_fast(struct slow *s, struct conn *c)
 {
 	struct tp_answer a;
+	bool closed = c->released || c->fin_asked;
 
+	expire_fast(s, c);
 	keepalive_again(s, c);
-	if (s->att->release_hook)
+	if (ask_linux(s->att, &c->key, &a) || a.found || a.tcp_state)
 		return;
-	if (!ask_linux(s->att, &c->key, &a) && !a.found)
+	if (!closed)
+		handback_linux_reset(s, c);
+	else if (!c->released && !s->att->release_hook)
 		handback_released(s, c->cookie);
-	else
-		expire_fast(s, c);
 }
 
 static void look_at(struct slow *s, struct conn *c)

@@ -360,11 +360,24 @@ static bool is_over_in_wrong_order(const struct conn *c)
 	       c->last.fin_acked;
 }
 
+/* Linux has dropped its orphan. It would answer whatever it is told by RST. */
+static bool has_no_socket(struct slow *s, const struct conn *c)
+{
+	struct tp_answer a;
+
+	return !ask_linux(s->att, &c->key, &a) && !a.found && !a.tcp_state;
+}
+
 static void go_back(struct slow *s, struct conn *c)
 {
 	pay_ack(s, c);
 	if (is_over_in_wrong_order(c)) {
 		end(s, c, TP_SLOT_LINUX);
+		return;
+	}
+	if (c->released && has_no_socket(s, c)) {
+		let_go(s, c, TP_SLOT_LINUX);
+		handback_gone(s, c);
 		return;
 	}
 	if (flowmap_set(s, c, CONN_BACK)) {

@@ -55,6 +55,7 @@ void keepalive_state(struct slow *s, struct conn *c)
 		return;
 	if (c->last.heard_ns >= since) {
 		answer(s, c);
+		expire_fast(s, c);
 		return;
 	}
 	if (!c->probing)

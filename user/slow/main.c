@@ -35,6 +35,7 @@
 
 #define BEAT_MS		50
 #define LEAVING_NS	(10 * NS_PER_S)
+#define GRACE_NS	NS_PER_S
 
 int slow_tell(struct slow *s, uint32_t thread, const struct fast_cmd *cmd)
 {
@@ -88,7 +89,7 @@ void slow_detach(struct slow *s, bool force)
 		begin_leaving(s);
 	if (force)
 		reset_rest(s, true);
-	if (s->life == SLOW_DRAINING)
+	if (s->told_draining)
 		ctl_detached(s, s->conns.in[CONN_LINUX]);
 }
 
@@ -98,12 +99,20 @@ static void begin_draining(struct slow *s)
 	struct conn *c;
 
 	s->life = SLOW_DRAINING;
+	s->leaving_ns = s->now_ns;
 	conn_each(&s->conns, c)
 		if (c->phase == CONN_LINUX)
 			expire_soon(s, c);
-	if (s->conns.in[CONN_LINUX])
-		log_info("%s: %u connections live on in Linux, translated until they end",
-			 s->att->nic.ifname, s->conns.in[CONN_LINUX]);
+}
+
+/* What is about to end may end before the answer is given. */
+static void tell_of_draining(struct slow *s)
+{
+	if (s->told_draining || s->now_ns - s->leaving_ns < GRACE_NS)
+		return;
+	s->told_draining = true;
+	log_info("%s: %u connections live on in Linux, translated until they end",
+		 s->att->nic.ifname, s->conns.in[CONN_LINUX]);
 	ctl_detached(s, s->conns.in[CONN_LINUX]);
 }
 
@@ -115,8 +124,14 @@ static void go_on_leaving(struct slow *s)
 		reset_rest(s, false);
 	if (s->life == SLOW_LEAVING && !in[CONN_FAST] && !in[CONN_BACK] && !in[CONN_DEAD])
 		begin_draining(s);
-	if (s->life == SLOW_DRAINING && !in[CONN_LINUX] && !in[CONN_DEAD])
-		s->life = SLOW_OVER;
+	if (s->life != SLOW_DRAINING)
+		return;
+	if (in[CONN_LINUX] || in[CONN_DEAD]) {
+		tell_of_draining(s);
+		return;
+	}
+	ctl_detached(s, 0);
+	s->life = SLOW_OVER;
 }
 
 /* --- sources of the loop ------------------------------------------------------------------ */

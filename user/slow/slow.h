@@ -50,7 +50,8 @@ struct slow {
 	struct loop loop;
 	struct loop_source fast_events, timer, signals;
 	enum slow_life life;
-	uint64_t leaving_ns;		/* since when */
+	uint64_t leaving_ns;		/* since when it is in this life */
+	bool told_draining;
 	uint64_t now_ns, started_ns;
 	uint64_t setups;		/* handshakes seen complete */
 

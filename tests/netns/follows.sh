@@ -1,0 +1,90 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# What Linux decides about routes, neighbours and time holds for connections that are ours.
+#
+#       client                        server
+#   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
+#                                   taspilot attached here
+. "$(dirname "$0")/lib.sh"
+need socat
+
+link client c0 10.0.0.1/24  server s0 10.0.0.2/24
+attach server s0
+
+# serve PORT [SOCKET OPTIONS] - an echo server for one connection, and a client that talks to it
+serve() {
+	accel served server socat "TCP-LISTEN:$1,reuseaddr,nodelay${2:+,$2}" PIPE
+	wait_for listening server "$1"
+	coproc C { exec nsenter --net=/run/netns/client socat - "TCP:10.0.0.2:$1,nodelay"; }
+	say "it begins"
+	plain || wait_for flows_are 1
+}
+say() {
+	local got
+	echo "$1" >&"${C[1]}"
+	read -r -t 20 got <&"${C[0]}" || { echo "no answer to '$1'"; return 1; }
+	is "$1" "$got"
+}
+hang_up() { local p=$C_PID; exec {C[1]}>&-; wait "$p" || true; wait_for gone "$served"; }
+flows_are() { [ "$(tp_status server s0 flows)" = "$1" ]; }
+mss() { in_ns server taspilot flows --json | jq '.[0].mss'; }
+
+test_a_neighbour_that_gets_another_address() {
+	serve 8001
+	in_ns client ip link set c0 address 02:00:00:00:77:01
+	in_ns server ip neigh replace 10.0.0.1 lladdr 02:00:00:00:77:01 dev s0
+	in_ns client ip neigh flush dev c0
+	say "found again"
+	plain || flows_are 1
+	hang_up
+}
+
+test_a_smaller_mtu_makes_smaller_segments() {
+	serve 8002
+	in_ns server ip link set s0 mtu 1000
+	plain || wait_for small_segments
+	say "in small pieces"
+	in_ns server ip link set s0 mtu 1500
+	say "and back"
+	hang_up
+}
+small_segments() { [ "$(mss)" -le 948 ]; }
+
+test_an_address_that_goes_takes_its_flows_back_to_linux() {
+	serve 8003
+	in_ns server ip addr del 10.0.0.2/24 dev s0
+	plain || wait_for flows_are 0
+	in_ns server ip addr add 10.0.0.2/24 dev s0
+	say "by linux"
+	hang_up
+}
+
+test_the_link_goes_down_and_up_and_nothing_is_lost() {
+	serve 8004
+	in_ns server ip link set s0 down
+	in_ns server ip link set s0 up
+	wait_for carrier server s0
+	say "still there"
+	hang_up
+}
+
+test_keepalive_lets_a_silent_connection_live() {
+	serve 8005 keepalive,keepidle=1,keepintvl=1,keepcnt=2
+	wait_for probes_answered 3
+	say "still there"
+	hang_up
+}
+# Linux counts what it sends; the probes are the only thing that it does for this connection
+probes_answered() { [ "$(in_ns server nstat -asz TcpExtTCPKeepAlive | awk '/KeepAlive/ { print $2 }')" -ge "$1" ]; }
+
+test_keepalive_finds_a_dead_peer() {
+	serve 8006 keepalive,keepidle=1,keepintvl=1,keepcnt=2
+	in_ns client ip link set c0 down
+	wait_for gone "$served"
+	in_ns client ip link set c0 up
+	kill "$C_PID"
+	plain || wait_for flows_are 0
+}
+
+run_tests
