@@ -41,6 +41,9 @@ struct link {
 static struct link links[MAX_LINKS];
 static lock_t look_lock;
 static _Atomic uint64_t looked_ns;
+static _Atomic uint32_t epoch;
+
+uint32_t ctl_epoch(void) { return atomic_load_explicit(&epoch, memory_order_relaxed); }
 
 uint64_t now_ns(void)
 {
@@ -282,6 +285,8 @@ static void link_up(const char *ifname)
 		atomic_store(&l->fd, fd);
 		if (hello(l) < 0)
 			link_down(l);
+		else
+			atomic_fetch_add(&epoch, 1);
 	}
 	lock_drop(&l->lock, got);
 }

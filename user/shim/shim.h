@@ -164,6 +164,7 @@ struct claim {
 };
 
 void ctl_start(void);
+uint32_t ctl_epoch(void);		/* counts links that came up: who registered before must again */
 bool ctl_up(void);			/* is there a daemon? connects to all that there are */
 int ctl_listen(enum tp_ctl_type type, const struct tp_listen_key *key, uint64_t cookie);
 int ctl_connect(uint64_t cookie);
@@ -239,6 +240,7 @@ struct conn {
 	struct tp_flow_key key;
 	struct tp_listen_key listen_key;
 	pid_t listen_pid;		/* who registered the port */
+	uint32_t listen_epoch;		/* ctl_epoch() at that time */
 	struct conn *next_free;
 };
 

@@ -234,6 +234,7 @@ static void register_port(int fd, struct conn *c)
 	if (!name_of(fd, false, key->local_ip, &key->local_port, true))
 		return;
 	c->cookie = cookie_of(fd);
+	c->listen_epoch = ctl_epoch();
 	if (ctl_listen(TP_CTL_LISTEN, key, c->cookie) == 0)
 		c->listen_pid = shim_pid;
 }
@@ -258,11 +259,17 @@ int sock_listen(int fd, int backlog)
 	return ret;
 }
 
-/* A child that accepts on its parent's socket keeps the port registered in its own name. */
+/* A child that accepts on its parent's socket keeps the port registered in its own name, and a
+ * daemon that came later hears of the port too.
+ */
 static void share_listener(int fd, struct conn *c)
 {
-	if (c->listen_pid && c->listen_pid != shim_pid && ctl_up())
+	int saved = errno;
+
+	if (ctl_up() && ((c->listen_pid && c->listen_pid != shim_pid) ||
+			 c->listen_epoch != ctl_epoch()))
 		register_port(fd, c);
+	errno = saved;
 }
 
 static void claim_accepted(int fd)
