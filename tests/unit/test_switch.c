@@ -887,6 +887,22 @@ static void no_time_wait_stays_where_the_peer_closed_first(void **state)
 	assert_null(conn());
 }
 
+static void a_time_wait_of_fins_that_crossed_is_ended(void **state)
+{
+	struct conn *c = go_fast();
+
+	(void)state;
+	program_wrote(c, MOVED_OUT);
+	event(c, FAST_EV_PEER_FIN, 0, with_fins(true, false));
+	event(c, FAST_EV_QUIET, 0, with_fins(true, false));
+	assert_int_equal(entry.val.state, TP_LINUX);
+	linux_.a = (struct tp_answer){ .tcp_state = TCP_TIME_WAIT, .rcv_nxt = ISS_PEER + 2 };
+	linux_.frames = 0;
+	ticks(40);
+	assert_int_equal(linux_.frames, 1);
+	assert_false(entry.there);
+}
+
 static void a_dead_flow_resets_linux_and_keeps_its_numbers_away(void **state)
 {
 	struct conn *c = go_fast();
@@ -1048,6 +1064,7 @@ int main(void)
 		T(linux_learns_of_the_peers_fin_before_the_program_closes),
 		T(the_ack_that_the_thread_owed_is_sent),
 		T(no_time_wait_stays_where_the_peer_closed_first),
+		T(a_time_wait_of_fins_that_crossed_is_ended),
 		T(a_dead_flow_resets_linux_and_keeps_its_numbers_away),
 		T(a_syn_waits_for_the_end_of_its_predecessor),
 		T(a_syn_ack_ends_a_translated_connection),

@@ -80,7 +80,7 @@ static void look_at_linux(struct slow *s, struct conn *c)
 
 	c->asked++;
 	if (!ask_linux(s->att, &c->key, &a) && !a.found &&
-	    (draining || a.tcp_state != TCP_TIME_WAIT)) {
+	    (draining || a.tcp_state != TCP_TIME_WAIT || handback_end_time_wait(s, c, &a))) {
 		if (!s->att->release_hook)
 			c->released = true;
 		handback_gone(s, c);

@@ -302,10 +302,26 @@ static void deliver_kept(struct slow *s, struct conn *c)
 	}
 }
 
+/* The peer closed first, but Linux's FIN crossed the one that we made: both sides think that they
+ * were first. In TIME_WAIT nothing is open any more, so RST harms nobody (RFC 1337 is about the
+ * wire's; where Linux follows it, its TIME_WAIT just stays).
+ */
+bool handback_end_time_wait(struct slow *s, struct conn *c, const struct tp_answer *a)
+{
+	bool peer_first = c->last.peer_fin && (c->peer_first || !c->last.fin_sent);
+	struct made_seg rst = { .seq = c->linux_rcv + 1, .flags = WIRE_RST };
+
+	if (a->found || a->tcp_state != TCP_TIME_WAIT || !peer_first)
+		return false;
+	send_made(s, c, MADE_TO_LINUX, &rst);
+	return true;
+}
+
 /* Linux has understood: steps 5 to 7. */
 static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 {
 	bool over = !a->found && a->tcp_state != TCP_TIME_WAIT;
+	bool ended = handback_end_time_wait(s, c, a);
 
 	if (a->found)
 		c->track.to_linux = a->rcv_nxt;
@@ -316,7 +332,7 @@ static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 	deliver_kept(s, c);
 	tell_window(s, c, a);
 	let_go(s, c, TP_SLOT_LINUX);
-	if (over || (!c->tx_delta && !c->rx_delta))
+	if (over || ended || (!c->tx_delta && !c->rx_delta))
 		handback_gone(s, c);
 	else if (c->released && c->region && slot_has_unread(c->region, c->slot))
 		handback_kill(s, c);

@@ -23,6 +23,8 @@ void handback_released(struct slow *s, uint64_t cookie);
 void handback_event(struct slow *s, const struct fast_event *ev);
 /* Phase BACK, DEAD: time to look again whether Linux has understood. */
 void handback_again(struct slow *s, struct conn *c);
+/* Linux holds a TIME_WAIT, as @a says, that is the peer's to hold: end it. False: it does not. */
+bool handback_end_time_wait(struct slow *s, struct conn *c, const struct tp_answer *a);
 /* Reset both ends, whatever state it is in. */
 void handback_kill(struct slow *s, struct conn *c);
 /* It has no entry any more: found by its slot's owner only, or freed. */
