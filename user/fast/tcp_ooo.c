@@ -321,14 +321,19 @@ static uint32_t in_order(struct tcp *t, uint32_t end, const uint8_t *data, uint6
 	return TCP_DO_READABLE;
 }
 
-/* D-SACK for what of [seq, end) we had, in runs [@first, @last). */
+/* D-SACK for the first of what we had of [seq, end), in runs [@first, @last). */
 static void report_overlap(struct tcp *t, uint32_t first, uint32_t last, uint32_t seq,
 			   uint32_t end)
 {
-	seq = seq_max(seq, t->range[first].start);
-	end = seq_min(end, t->range[last - 1].end);
-	if (seq_before(seq, end))
-		tcp_dsack(t, seq, end);
+	for (uint32_t i = first; i < last; i++) {
+		uint32_t from = seq_max(seq, t->range[i].start);
+		uint32_t to = seq_min(end, t->range[i].end);
+
+		if (seq_before(from, to)) {
+			tcp_dsack(t, from, to);
+			return;
+		}
+	}
 }
 
 static void out_of_order(struct tcp *t, uint32_t seq, uint32_t end, const uint8_t *data)
@@ -339,8 +344,7 @@ static void out_of_order(struct tcp *t, uint32_t seq, uint32_t end, const uint8_
 	tcp_quick_ack(t);
 	if (!touched(t, seq, end, &first, &last))
 		return;
-	if (first != last)
-		report_overlap(t, first, last, seq, end);
+	report_overlap(t, first, last, seq, end);
 	fill(t, seq, end, data);
 	if (first != last)
 		replace_ranges(t, first, last, seq_min(seq, t->range[first].start),
