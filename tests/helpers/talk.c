@@ -118,23 +118,33 @@ static void do_accept(const char *arg)
 	say("%s", outcome(fd));
 }
 
+static int connect_from(const struct sockaddr_in *me, const struct sockaddr_in *to)
+{
+	int one = 1;
+
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (me->sin_port && bind(fd, (const void *)me, sizeof(*me)))
+		err(2, "bind %u", ntohs(me->sin_port));
+	return connect(fd, (const void *)to, sizeof(*to));
+}
+
 static void do_connect(const char *arg)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET };
 	struct sockaddr_in me = { .sin_family = AF_INET, .sin_port = htons(from_port) };
 	char addr[64];
-	int one = 1;
+	int rc;
 
 	if (sscanf(arg, "%63[^:]:%hu", addr, &to.sin_port) != 2 ||
 	    inet_pton(AF_INET, addr, &to.sin_addr) != 1)
 		errx(2, "connect: '%s'?", arg);
 	to.sin_port = htons(to.sin_port);
-	fd = socket(AF_INET, SOCK_STREAM, 0);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (from_port && bind(fd, (void *)&me, sizeof(me)))
-		err(2, "bind %u", from_port);
+	/* the last connection of these ports may not have ended yet on our side */
+	while ((rc = connect_from(&me, &to)) < 0 && errno == EADDRNOTAVAIL && from_port)
+		close(fd);
 	sent = received = 0;
-	say("%s", outcome(connect(fd, (void *)&to, sizeof(to))));
+	say("%s", outcome(rc));
 }
 
 static void do_from(const char *arg) { from_port = atoi(arg); }
