@@ -202,6 +202,7 @@ test_an_ingress_qdisc_in_the_way_is_told_and_stays() {
 
 # Whatever fails, nothing stays.
 failing() { fails attach server s0 "$@" 2>"$TMPDIR/err"; at_least 2 "$(wc -l <"$TMPDIR/err")" lines; }
+no_link() { ip -n client link show c0 | grep 'state DOWN'; }
 test_an_attach_that_fails_leaves_no_trace() {
 	unchanged failing --tap s0
 	unchanged failing --queues 60
@@ -209,6 +210,7 @@ test_an_attach_that_fails_leaves_no_trace() {
 	unchanged failing
 	ip -n server link set s0 mtu 1500
 	ip -n server link set s0 down
+	wait_for no_link
 	unchanged failing
 	ip -n server link set s0 up
 	ip -n server addr replace 10.0.0.2/24 dev s0
