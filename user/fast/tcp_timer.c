@@ -122,6 +122,17 @@ static uint32_t on_rto(struct tcp *t, uint64_t now_ns)
 	return TCP_DO_OUTPUT;
 }
 
+/* Once the probe is sent, tcp_tx.c knows which segment the timeout is for. */
+static uint32_t on_tlp(struct tcp *t, uint64_t now_ns)
+{
+	if (may_probe_loss(t))
+		t->flags |= T_TLP;
+	else if (t->rto_at <= now_ns)
+		return on_rto(t, now_ns);
+	tcp_arm_at(t, TCP_RTX_RTO, t->rto_at > now_ns ? t->rto_at : now_ns + TLP_MIN_US * 1000);
+	return tcp_output_due(t);
+}
+
 static uint32_t on_persist(struct tcp *t, uint64_t now_ns)
 {
 	uint32_t most = tcp_max(t->retries2, 1);
@@ -147,10 +158,7 @@ static uint32_t on_rtx(struct tcp *t, uint64_t now_ns)
 	case TCP_RTX_RTO:
 		return t->snd_una == t->snd_nxt ? 0 : on_rto(t, now_ns);
 	case TCP_RTX_TLP:
-		if (may_probe_loss(t))
-			t->flags |= T_TLP;
-		tcp_arm_at(t, TCP_RTX_RTO, t->rto_at);
-		return tcp_output_due(t);
+		return on_tlp(t, now_ns);
 	case TCP_RTX_REORDER:
 		arm_rto(t, now_ns);
 		tcp_recover_reorder(t, now_ns);
