@@ -9,7 +9,8 @@
  * CLOSE_WAIT, LAST_ACK, CLOSING or gone has the peer's FIN.
  *
  * fake_leave() makes it hand a slot back, as the real one does (shm_abi.h): LEAVING, fence,
- * last look at tx_head, everything delivered, LINUX.
+ * last look at tx_head, LINUX. What the other end has no room for stays in the tx pipe, for the
+ * writer to send.
  *
  * One thread, one poll; slow, and careful about the ABI's order of stores.
  */
@@ -71,6 +72,13 @@ struct fake {
 	struct fake_flow flow[FAKE_FLOWS];
 	bool refuse;				/* all claims */
 };
+
+static void fake_fence(void)
+{
+	static _Atomic uint32_t word;
+
+	atomic_fetch_add(&word, 0);
+}
 
 static uint64_t fake_now(void)
 {
@@ -218,7 +226,7 @@ static void fake_deliver(struct fake *f);
 static void fake_leave(struct fake *f, struct fake_flow *w)
 {
 	atomic_store(&w->s->state, TP_SLOT_LEAVING);
-	atomic_thread_fence(memory_order_seq_cst);
+	fake_fence();
 	fake_deliver(f);
 	atomic_store(&w->s->state, TP_SLOT_LINUX);
 	fake_notify(w);
@@ -326,7 +334,7 @@ static bool fake_move(struct fake_flow *from, struct fake_flow *to)
 	uint64_t have = head - from->tx_tail;
 	uint32_t n;
 
-	if (!have || have > pipe_size(geom))
+	if (atomic_load(&from->s->state) == TP_SLOT_LINUX || !have || have > pipe_size(geom))
 		return false;
 	n = fake_room(to, have > sizeof(buf) ? (uint32_t)sizeof(buf) : (uint32_t)have);
 	if (!n)
@@ -380,7 +388,7 @@ static void fake_sleep_word(struct fake *f, uint32_t value)
 {
 	for (uint32_t i = 0; i < f->regions; i++)
 		atomic_store(&tp_lane_at(f->region[i].base, &f->region[i].geo, 0)->sleep, value);
-	atomic_thread_fence(memory_order_seq_cst);
+	fake_fence();
 }
 
 /* One line of /proc/net/tcp: has the end that @w is got the peer's FIN? */

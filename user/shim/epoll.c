@@ -71,8 +71,9 @@ struct epset {
 	uint32_t regions;
 	struct ep_region region[EP_REGIONS];
 	struct ereg ready;		/* head of the list */
+	_Atomic uint32_t listed;	/* its length; read without the lock too */
 	struct ereg all;
-	uint32_t turn;
+	_Atomic uint32_t turn;
 	bool blind;			/* some fd cannot wake us: look often */
 	bool foreign;			/* contexts are our parent's */
 	bool nested;			/* in another instance: counts as a sleeper */
@@ -86,6 +87,14 @@ static struct epset *free_epsets;
 
 /* ---- the lists ------------------------------------------------------------------------ */
 
+/* Written under the lock only, so no read-modify-write. */
+static void count_listed(struct epset *ep, int by)
+{
+	uint32_t n = atomic_load_explicit(&ep->listed, memory_order_relaxed);
+
+	atomic_store_explicit(&ep->listed, n + (uint32_t)by, memory_order_relaxed);
+}
+
 static void ready_add(struct epset *ep, struct ereg *r)
 {
 	if (r->listed)
@@ -95,6 +104,7 @@ static void ready_add(struct epset *ep, struct ereg *r)
 	r->next = &ep->ready;
 	r->prev->next = r;
 	ep->ready.prev = r;
+	count_listed(ep, 1);
 }
 
 static void ready_del(struct ereg *r)
@@ -104,11 +114,12 @@ static void ready_del(struct ereg *r)
 	r->listed = false;
 	r->prev->next = r->next;
 	r->next->prev = r->prev;
+	count_listed(r->ep, -1);
 }
 
 static bool ready_empty(const struct epset *ep)
 {
-	return ep->ready.next == &ep->ready;
+	return atomic_load_explicit(&ep->listed, memory_order_relaxed) == 0;
 }
 
 static struct ereg *ereg_new(struct epset *ep, struct conn *c, int fd)
@@ -769,7 +780,7 @@ bool ep_arm(struct epset *ep)
 {
 	atomic_fetch_add(&ep->sleepers, 1);
 	sleep_words(ep, 1);
-	atomic_thread_fence(memory_order_seq_cst);
+	full_fence();
 	return !ready_empty(ep) || queues_hold_news(ep);
 }
 
@@ -783,7 +794,7 @@ void ep_disarm(struct epset *ep)
 			return;
 	}
 	sleep_words(ep, 1);
-	atomic_thread_fence(memory_order_seq_cst);
+	full_fence();
 	if (queues_hold_news(ep))
 		poke(ep);
 }
@@ -831,7 +842,8 @@ static bool ep_lost(const struct epset *ep)
  */
 static int look_at_both(int epfd, struct epset *ep, struct epoll_event *evs, int max)
 {
-	bool kernel_first = ep->turn++ % KERNEL_EVERY == 0;
+	bool kernel_first = atomic_fetch_add_explicit(&ep->turn, 1, memory_order_relaxed) %
+			    KERNEL_EVERY == 0;
 	int n = 0, k;
 
 	if (kernel_first) {
@@ -898,7 +910,7 @@ int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64
 	n = wait_once(epfd, ep, evs, max, deadline, mask);
 	if (unlikely(ep->nested)) {
 		sleep_words(ep, 1);
-		atomic_thread_fence(memory_order_seq_cst);
+		full_fence();
 		if (ep_ready(ep))
 			poke(ep);
 	}

@@ -35,8 +35,7 @@ void libc_resolve(void)
 
 		*(void **)((char *)&libc_calls + names[i].at) = sym;
 	}
-	atomic_thread_fence(memory_order_release);
-	libc_calls.ready = true;
+	atomic_store_explicit(&libc_calls.ready, true, memory_order_release);
 }
 
 static void look_at_inherited(void)

@@ -239,7 +239,7 @@ static ssize_t rx_step(int fd, struct conn *c, struct iter *it, int flags, struc
 		n = rx_locked(fd, c, it, flags, got == LOCK_NESTED, seen, &tell);
 	lock_drop(&s->rx_lock, got);
 	if (tell) {
-		atomic_thread_fence(memory_order_seq_cst);
+		full_fence();
 		kick(c);
 	}
 	return n;
@@ -391,7 +391,7 @@ static void tx_publish(struct conn *c)
 		if ((int64_t)(to - head) <= 0)
 			break;
 	} while (!atomic_compare_exchange_weak(&c->slot->tx_head, &head, to));
-	atomic_thread_fence(memory_order_seq_cst);
+	full_fence();
 }
 
 static void tx_mark_more(struct conn *c, int flags)

@@ -77,7 +77,7 @@ struct libc {
 #define X(name) __typeof__(name) *name;
 	LIBC_CALLS(X)
 #undef X
-	bool ready;
+	_Atomic bool ready;
 };
 #pragma GCC diagnostic pop
 extern struct libc libc_calls;
@@ -86,7 +86,7 @@ void libc_resolve(void);
 /* A constructor of another library may call us before ours has run. */
 static inline const struct libc *libc(void)
 {
-	if (unlikely(!libc_calls.ready))
+	if (unlikely(!atomic_load_explicit(&libc_calls.ready, memory_order_acquire)))
 		libc_resolve();
 	return &libc_calls;
 }
@@ -139,6 +139,20 @@ static inline void lock_drop(lock_t *l, enum lock_got got)
 	if (unlikely(!atomic_compare_exchange_strong_explicit(l, &tid, 0, memory_order_release,
 							      memory_order_relaxed)))
 		lock_drop_slow(l);
+}
+
+/* Between a store of ours and a load of what the other side stores (shm_abi.h, wake-ups). The
+ * thread sanitizer knows no fences, but it knows this.
+ */
+static inline void full_fence(void)
+{
+#ifdef __SANITIZE_THREAD__
+	static _Atomic uint32_t word;
+
+	atomic_fetch_add(&word, 0);
+#else
+	atomic_thread_fence(memory_order_seq_cst);
+#endif
 }
 
 struct conn;

@@ -146,7 +146,7 @@ int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 
 	begin = now_ns();
 	atomic_store(word, 1);
-	atomic_thread_fence(memory_order_seq_cst);
+	full_fence();
 	if (changed(fd, c, dir, s))
 		return 0;
 	kick_flush();			/* what believes that we are awake must not wait for us */

@@ -79,7 +79,7 @@ static void set_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
 
 		atomic_store(&ctx->sleep, 1);
 	}
-	atomic_thread_fence(memory_order_seq_cst);
+	full_fence();
 }
 
 /* Entries are only hints here: empty the queues so that the next user finds none of ours. */

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* needs: user/shim/init.c user/shim/intercept.c user/shim/fdtable.c user/shim/lock.c */
+/* needs: user/shim/ctl.c user/shim/region.c user/shim/sock.c user/shim/io.c user/shim/copy.c */
+/* needs: user/shim/wait.c user/shim/epoll.c user/shim/kick.c user/shim/sleep.c */
+/* needs: user/shim/fork.c user/shim/pool.c user/shim/signals.c */
+/*
+ * test_shim_conn.c - connections whose both ends are accelerated, by the fake daemon.
+ *
+ * The shim is linked in, so the calls here are the ones under test.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <netinet/in.h>
+#include <pthread.h>
+
+#include "../../user/shim/shim.h"
+#include "fake_daemon.h"
+
+#define BULK	(3 << 20)
+
+static pid_t daemon_pid;
+static char daemon_dir[64];
+
+struct pair {
+	int a, b;
+};
+
+static struct pair connected(void)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(sa);
+	int l = socket(AF_INET, SOCK_STREAM, 0);
+	struct pair p;
+
+	assert_int_equal(bind(l, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(l, 4), 0);
+	getsockname(l, (struct sockaddr *)&sa, &len);
+	p.a = socket(AF_INET, SOCK_STREAM, 0);
+	assert_int_equal(connect(p.a, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	p.b = accept(l, NULL, NULL);
+	assert_non_null(fd_ours(p.a));
+	assert_non_null(fd_ours(p.b));
+	close(l);
+	return p;
+}
+
+static void finish(struct pair p)
+{
+	close(p.a);
+	close(p.b);
+}
+
+static void read_all(int fd, void *buf, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		ssize_t got = read(fd, (char *)buf + at, n - at);
+
+		assert_true(got > 0);
+		at += (size_t)got;
+	}
+}
+
+static void both_ends_are_claimed_and_talk(void **state)
+{
+	struct pair p = connected();
+	char buf[8];
+
+	(void)state;
+	assert_int_equal(write(p.a, "hello", 5), 5);
+	read_all(p.b, buf, 5);
+	assert_memory_equal(buf, "hello", 5);
+	assert_int_equal(write(p.b, "hi", 2), 2);
+	read_all(p.a, buf, 2);
+	assert_memory_equal(buf, "hi", 2);
+	finish(p);
+}
+
+static void small_requests_stay_on_the_first_page(void **state)
+{
+	struct pair p = connected();
+	struct tp_slot *s = fd_conn(p.a)->slot;
+	char buf[100] = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(write(p.a, buf, sizeof(buf)), sizeof(buf));
+		read_all(p.b, buf, sizeof(buf));
+		while (atomic_load(&s->tx_tail) != atomic_load(&s->tx_head))
+			sched_yield();
+	}
+	assert_int_equal(pipe_order(s->tx_geom), TP_ORDER_SMALL);
+	assert_int_equal(pipe_offset(s->tx_geom, s->tx_head - sizeof(buf)), 0);
+	finish(p);
+}
+
+struct job {
+	int fd;
+	unsigned int seed;
+	size_t n;
+};
+
+static unsigned char byte_at(unsigned int seed, size_t i) { return (unsigned char)(i * 7 + i / 251 + seed); }
+
+static void *write_job(void *arg)
+{
+	static unsigned char buf[10007];
+	struct job *j = arg;
+
+	for (size_t at = 0; at < j->n;) {
+		size_t n = j->n - at < sizeof(buf) ? j->n - at : sizeof(buf);
+		ssize_t put;
+
+		for (size_t i = 0; i < n; i++)
+			buf[i] = byte_at(j->seed, at + i);
+		put = write(j->fd, buf, n);
+		if (put <= 0)
+			break;
+		at += (size_t)put;
+	}
+	return NULL;
+}
+
+static void expect_stream(int fd, unsigned int seed, size_t n)
+{
+	unsigned char buf[4099];
+
+	for (size_t at = 0; at < n;) {
+		ssize_t got = read(fd, buf, n - at < sizeof(buf) ? n - at : sizeof(buf));
+
+		assert_true(got > 0);
+		for (ssize_t i = 0; i < got; i++)
+			if (buf[i] != byte_at(seed, at + (size_t)i))
+				fail_msg("byte %zu is wrong", at + (size_t)i);
+		at += (size_t)got;
+	}
+}
+
+static void a_stream_longer_than_the_pipe_arrives_whole(void **state)
+{
+	struct pair p = connected();
+	struct job j = { p.a, 3, BULK };
+	pthread_t t;
+
+	(void)state;
+	pthread_create(&t, NULL, write_job, &j);
+	expect_stream(p.b, 3, BULK);
+	pthread_join(t, NULL);
+	finish(p);
+}
+
+/* The daemon hands everything back while a writer is at it: not a byte lost or doubled. */
+static void a_stream_survives_going_back_to_linux(void **state)
+{
+	(void)state;
+	for (unsigned int turn = 0; turn < 8; turn++) {
+		struct pair p = connected();
+		struct job j = { p.a, turn, BULK };
+		pthread_t t;
+
+		pthread_create(&t, NULL, write_job, &j);
+		expect_stream(p.b, turn, 1000 * (turn * turn + 1));
+		kill(daemon_pid, SIGUSR1);
+		for (size_t skip = 1000 * (turn * turn + 1); skip < BULK;) {
+			unsigned char buf[4099];
+			ssize_t got = read(p.b, buf, sizeof(buf));
+
+			assert_true(got > 0);
+			for (ssize_t i = 0; i < got; i++)
+				if (buf[i] != byte_at(turn, skip + (size_t)i))
+					fail_msg("turn %u, byte %zu is wrong", turn, skip + (size_t)i);
+			skip += (size_t)got;
+		}
+		pthread_join(t, NULL);
+		finish(p);
+	}
+}
+
+static void unread_bytes_are_read_after_going_back(void **state)
+{
+	struct pair p = connected();
+	char buf[8];
+	int n = 0;
+
+	(void)state;
+	assert_int_equal(write(p.a, "abc", 3), 3);
+	while (n < 3)
+		ioctl(p.b, FIONREAD, &n);
+	kill(daemon_pid, SIGUSR1);
+	while (atomic_load(&fd_conn(p.a)->slot->state) != TP_SLOT_LINUX)
+		sched_yield();
+	assert_int_equal(write(p.a, "def", 3), 3);
+	read_all(p.b, buf, 6);
+	assert_memory_equal(buf, "abcdef", 6);
+	assert_int_equal(fd_conn(p.b)->mode, CONN_PLAIN);
+	finish(p);
+}
+
+static void epoll_goes_on_after_going_back(void **state)
+{
+	struct pair p = connected();
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 42 }, got;
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	char buf[4];
+
+	(void)state;
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, p.b, &ev), 0);
+	assert_int_equal(write(p.a, "x", 1), 1);
+	assert_int_equal(epoll_wait(ep, &got, 1, 5000), 1);
+	kill(daemon_pid, SIGUSR1);
+	while (atomic_load(&fd_conn(p.b)->slot->state) != TP_SLOT_LINUX)
+		sched_yield();
+	read_all(p.b, buf, 1);
+	assert_int_equal(epoll_wait(ep, &got, 1, 0), 0);
+	assert_int_equal(write(p.a, "y", 1), 1);
+	assert_int_equal(epoll_wait(ep, &got, 1, 5000), 1);
+	assert_int_equal(got.data.u64, 42);
+	assert_int_equal(got.events, EPOLLIN);
+	read_all(p.b, buf, 1);
+	close(ep);
+	finish(p);
+}
+
+static void the_readers_end_is_seen_after_the_last_byte(void **state)
+{
+	struct pair p = connected();
+	char buf[8];
+
+	(void)state;
+	assert_int_equal(write(p.a, "bye", 3), 3);
+	shutdown(p.a, SHUT_WR);
+	read_all(p.b, buf, 3);
+	assert_int_equal(read(p.b, buf, 1), 0);
+	finish(p);
+}
+
+static void a_context_is_used_again(void **state)
+{
+	struct pair p = connected();
+	struct pollfd fd = { .fd = p.a, .events = POLLIN };
+	int first, second;
+
+	(void)state;
+	assert_int_equal(poll(&fd, 1, 2), 0);
+	first = ctx_get(fd_conn(p.a));
+	ctx_put(fd_conn(p.a)->region, first);
+	assert_int_equal(poll(&fd, 1, 2), 0);
+	second = ctx_get(fd_conn(p.a));
+	ctx_put(fd_conn(p.a)->region, second);
+	assert_int_equal(first, second);
+	finish(p);
+}
+
+/* ---- many threads, one socket, one epoll ----------------------------------------------- */
+
+#define HAMMERS	4
+#define BLOWS	300
+
+static _Atomic bool stop_now;
+
+static void *echo_by_epoll(void *arg)
+{
+	int ep = *(int *)arg;
+
+	while (!atomic_load(&stop_now)) {
+		struct epoll_event ev;
+		char buf[64];
+		ssize_t n;
+
+		if (epoll_wait(ep, &ev, 1, 20) != 1)
+			continue;
+		n = recv(ev.data.fd, buf, sizeof(buf), MSG_DONTWAIT);
+		if (n > 0)
+			(void)!send(ev.data.fd, buf, (size_t)n, MSG_NOSIGNAL);
+	}
+	return NULL;
+}
+
+static void *open_and_close(void *arg)
+{
+	int ep = *(int *)arg;
+
+	for (int i = 0; i < 20; i++) {
+		struct pair p = connected();
+		struct epoll_event ev = { .events = EPOLLIN, .data.fd = p.b };
+		char c;
+
+		epoll_ctl(ep, EPOLL_CTL_ADD, p.b, &ev);
+		assert_int_equal(write(p.a, "z", 1), 1);
+		assert_int_equal(read(p.a, &c, 1), 1);
+		finish(p);
+	}
+	return NULL;
+}
+
+static void threads_share_sockets_and_an_epoll_while_others_come_and_go(void **state)
+{
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+	struct pair p = connected();
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = p.b };
+	pthread_t t[HAMMERS], comers;
+	char c;
+
+	(void)state;
+	atomic_store(&stop_now, false);
+	epoll_ctl(ep, EPOLL_CTL_ADD, p.b, &ev);
+	for (int i = 0; i < HAMMERS; i++)
+		pthread_create(&t[i], NULL, echo_by_epoll, &ep);
+	pthread_create(&comers, NULL, open_and_close, &ep);
+	for (int i = 0; i < BLOWS; i++) {
+		assert_int_equal(write(p.a, "q", 1), 1);
+		assert_int_equal(read(p.a, &c, 1), 1);
+	}
+	pthread_join(comers, NULL);
+	atomic_store(&stop_now, true);
+	for (int i = 0; i < HAMMERS; i++)
+		pthread_join(t[i], NULL);
+	close(ep);
+	finish(p);
+}
+
+static int start_daemon(void **state)
+{
+	(void)state;
+	daemon_pid = fake_start(daemon_dir);
+	ctl_start();
+	return daemon_pid ? 0 : -1;
+}
+
+static int stop_daemon(void **state)
+{
+	(void)state;
+	fake_stop(daemon_pid, daemon_dir);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(both_ends_are_claimed_and_talk),
+		cmocka_unit_test(small_requests_stay_on_the_first_page),
+		cmocka_unit_test(a_stream_longer_than_the_pipe_arrives_whole),
+		cmocka_unit_test(a_stream_survives_going_back_to_linux),
+		cmocka_unit_test(unread_bytes_are_read_after_going_back),
+		cmocka_unit_test(epoll_goes_on_after_going_back),
+		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
+		cmocka_unit_test(a_context_is_used_again),
+		cmocka_unit_test(threads_share_sockets_and_an_epoll_while_others_come_and_go),
+	};
+
+	return cmocka_run_group_tests(tests, start_daemon, stop_daemon);
+}
