@@ -811,7 +811,7 @@ static int sleep_in_kernel(int epfd, struct epset *ep, struct epoll_event *evs, 
 	}
 	kick_flush();
 	n = kernel_wait(epfd, evs, max,
-			no_later(deadline, begin + (ep->blind ? BLIND_NS : SILENCE_NS)), mask);
+			no_later(deadline, ep->blind ? begin + BLIND_NS : regions_due()), mask);
 	ep_disarm(ep);
 	spin_missed(now_ns() - begin);
 	return n;

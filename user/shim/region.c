@@ -15,6 +15,8 @@
 
 #include "shim.h"
 
+#define DUE_SLACK_NS	1000000U	/* a sleep ends behind the moment, not at it */
+
 struct region regions[MAX_REGIONS];
 _Atomic uint32_t region_count;
 
@@ -83,6 +85,27 @@ bool region_silent(struct region *r)
 	if (beat && now_ns() - beat > SILENCE_NS)
 		atomic_store(&r->gone, true);
 	return atomic_load(&r->gone);
+}
+
+/* Behind the last heartbeat, so that a daemon that dies while we sleep is noticed in time. */
+uint64_t region_due(const struct region *r)
+{
+	const struct tp_region *head = atomic_load(&r->base);
+	uint64_t beat = atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed);
+	uint64_t now = now_ns();
+
+	if (!beat || atomic_load(&r->gone) || now - beat > SILENCE_NS)
+		beat = now;
+	return beat + SILENCE_NS + DUE_SLACK_NS;
+}
+
+uint64_t regions_due(void)
+{
+	uint64_t due = FOREVER;
+
+	for (uint32_t n = 0; n < region_count; n++)
+		due = no_later(due, region_due(&regions[n]));
+	return due;
 }
 
 void regions_listen(void)

@@ -379,6 +379,8 @@ enum sig_kind sig_kind(void);		/* what the program's handlers want (signals.c) *
 void sig_changed(void);
 bool region_silent(struct region *r);	/* asks the heartbeat; sets and returns r->gone */
 void regions_listen(void);		/* the same for all */
+uint64_t region_due(const struct region *r);	/* when its silence would be too long */
+uint64_t regions_due(void);
 static inline uint64_t no_later(uint64_t deadline, uint64_t limit)
 {
 	return deadline < limit ? deadline : limit;

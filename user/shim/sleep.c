@@ -117,10 +117,10 @@ static int futex_wait(_Atomic uint32_t *word, uint64_t deadline)
 /* Sleep until woken or @deadline, but wake to listen for the daemon's heart where that does not
  * show (signals.c). 0: look again; -EINTR; -EAGAIN: the deadline has passed.
  */
-static int nap(struct conn *c, _Atomic uint32_t *word, uint64_t begin, uint64_t deadline)
+static int nap(struct conn *c, _Atomic uint32_t *word, uint64_t deadline)
 {
 	enum sig_kind kind = deadline == FOREVER ? sig_kind() : SIG_INTERRUPT;
-	uint64_t until = kind == SIG_BOTH ? deadline : no_later(deadline, begin + SILENCE_NS);
+	uint64_t until = kind == SIG_BOTH ? deadline : no_later(deadline, region_due(c->region));
 	int err = futex_wait(word, until);
 
 	if (err == -ETIMEDOUT) {
@@ -150,7 +150,7 @@ int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 	if (changed(fd, c, dir, s))
 		return 0;
 	kick_flush();			/* what believes that we are awake must not wait for us */
-	err = nap(c, word, begin, deadline);
+	err = nap(c, word, deadline);
 	errno = saved;
 	note_wait(now_ns() - begin);
 	return err;

@@ -205,7 +205,7 @@ static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, 
 			   const sigset_t *mask)
 {
 	struct borrowed b = { .n = 0 };
-	uint64_t begin = now_ns(), until = no_later(deadline, begin + SILENCE_NS);
+	uint64_t begin = now_ns(), until = no_later(deadline, regions_due());
 	int ret;
 
 	set_notify(&b, fds, n);
