@@ -165,6 +165,7 @@ static int exchange(struct link *l, struct tp_ctl *req, int pass_fd, struct answ
 {
 	int fd = atomic_load(&l->fd);
 
+	a->fds = 0;			/* the caller closes what came, also if nothing did */
 	if (fd < 0)
 		return -EPIPE;
 	req->h.seq = ++l->seq;
