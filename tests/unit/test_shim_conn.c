@@ -2,7 +2,7 @@
 /* needs: user/shim/init.c user/shim/intercept.c user/shim/fdtable.c user/shim/lock.c */
 /* needs: user/shim/ctl.c user/shim/region.c user/shim/sock.c user/shim/io.c user/shim/copy.c */
 /* needs: user/shim/wait.c user/shim/epoll.c user/shim/kick.c user/shim/sleep.c */
-/* needs: user/shim/fork.c user/shim/pool.c user/shim/signals.c */
+/* needs: user/shim/fork.c user/shim/pool.c user/shim/signals.c user/shim/stdio.c */
 /*
  * test_shim_conn.c - connections whose both ends are accelerated, by the fake daemon.
  *
@@ -236,6 +236,27 @@ static void the_readers_end_is_seen_after_the_last_byte(void **state)
 	finish(p);
 }
 
+/* libc's own write inside fprintf goes past us, so the connection must be Linux's by then. */
+static void a_stream_of_libcs_sends_the_connection_back(void **state)
+{
+	struct pair p = connected();
+	char buf[8];
+	FILE *f;
+
+	(void)state;
+	assert_int_equal(write(p.a, "ab", 2), 2);
+	f = fdopen(p.a, "w");
+	assert_non_null(f);
+	fputs("cd", f);
+	fflush(f);
+	kill(daemon_pid, SIGUSR1);		/* the other end too, as the real daemon's peer is Linux */
+	read_all(p.b, buf, 4);
+	assert_memory_equal(buf, "abcd", 4);
+	fclose(f);
+	fd_forget(p.a);
+	close(p.b);
+}
+
 static void a_context_is_used_again(void **state)
 {
 	struct pair p = connected();
@@ -346,6 +367,7 @@ int main(void)
 		cmocka_unit_test(unread_bytes_are_read_after_going_back),
 		cmocka_unit_test(epoll_goes_on_after_going_back),
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
+		cmocka_unit_test(a_stream_of_libcs_sends_the_connection_back),
 		cmocka_unit_test(a_context_is_used_again),
 		cmocka_unit_test(threads_share_sockets_and_an_epoll_while_others_come_and_go),
 	};

@@ -49,8 +49,10 @@ static void look_at_inherited(void)
 			continue;
 		}
 		gap = 0;
-		if (proto == IPPROTO_TCP)
+		if (proto == IPPROTO_TCP) {
 			conn_adopt(fd);
+			stdio_look_at(fd);
+		}
 	}
 }
 

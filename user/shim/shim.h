@@ -35,6 +35,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -59,6 +60,8 @@
 #define NSEC		1000000000ULL
 #define IOV_LIMIT	1024		/* Linux's UIO_MAXIOV */
 
+int __vdprintf_chk(int fd, int flag, const char *fmt, va_list ap);
+
 /* The real functions, resolved once (init.c). */
 #define LIBC_CALLS(X)									\
 	X(read) X(readv) X(recv) X(recvfrom) X(recvmsg) X(recvmmsg)			\
@@ -69,7 +72,7 @@
 	X(close) X(close_range) X(closefrom) X(dup) X(dup2) X(dup3)			\
 	X(poll) X(ppoll) X(select) X(pselect)						\
 	X(epoll_create) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2)			\
-	X(mlockall) X(sigaction) X(signal) X(siginterrupt)
+	X(fdopen) X(vdprintf) X(__vdprintf_chk) X(mlockall) X(sigaction) X(signal) X(siginterrupt)
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"	/* siginterrupt */
@@ -345,6 +348,11 @@ int sock_fcntl(int fd, int cmd, void *arg, bool is64);
 int sock_close(int fd);
 int sock_dup(int fd);
 int sock_dup2(int from, int to, int flags, bool is_dup3);
+
+/* ---- streams of libc's own (stdio.c) --------------------------------------------------- */
+
+void stdio_takes(int fd);		/* a stream is about to use it */
+void stdio_look_at(int fd);		/* it has just become fd: one of the standard ones? */
 
 /* ---- bytes (io.c, copy.c) ------------------------------------------------------------- */
 

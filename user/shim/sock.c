@@ -508,8 +508,10 @@ int sock_dup2(int from, int to, int flags, bool is_dup3)
 		known = false;
 	}
 	ret = is_dup3 ? libc()->dup3(from, to, flags) : libc()->dup2(from, to);
-	if (known && ret >= 0)
+	if (known && ret >= 0) {
 		fd_copied(from, to);
+		stdio_look_at(to);
+	}
 	return ret;
 }
 
