@@ -139,12 +139,13 @@ static uint8_t *put_syn_options(struct peer *p, const struct line *l, uint8_t *o
 		*o++ = (uint8_t)(l->ws.given ? l->ws.value : 7);
 	}
 	p->ts = all || l->tsok;
+	p->opened = true;
 	return o;
 }
 
 static uint8_t *put_options(struct peer *p, const struct line *l, uint8_t *o)
 {
-	if (l->flags & WIRE_SYN && !p->synced)
+	if (l->flags & WIRE_SYN && !p->opened)
 		o = put_syn_options(p, l, o);
 	if (p->ts && !l->nots) {
 		o = put_option(o, WIRE_OPT_TS, 10);
@@ -281,13 +282,10 @@ static void follow(struct peer *p, struct heard *h)
 	uint32_t end = h->seq + h->len + !!(h->flags & WIRE_SYN) + !!(h->flags & WIRE_FIN), edge;
 
 	if (h->flags & WIRE_SYN) {
-		p->synced = true;
 		p->ts = p->ts && h->ts;
 		p->scale = h->ws > 0 ? (uint8_t)h->ws : 0;
 	}
-	if (h->flags & WIRE_RST)
-		p->reset = true;
-	else if (seq_before_eq(h->seq, p->rcv_nxt) && seq_after(end, p->rcv_nxt))
+	if (!(h->flags & WIRE_RST) && seq_before_eq(h->seq, p->rcv_nxt) && seq_after(end, p->rcv_nxt))
 		p->rcv_nxt = end;
 	if (h->flags & WIRE_RST || !(h->flags & WIRE_ACK))
 		return;
@@ -301,13 +299,17 @@ static bool hear_tcp(struct peer *p, const uint8_t *frame, size_t len, struct he
 	struct wire_at at;
 
 	if (!wire_locate(frame, len, &at) || at.ip->saddr != p->them || at.ip->daddr != p->me ||
-	    at.tcp->dport != htons(p->my_port) || at.tcp->sport != htons(p->their_port))
+	    at.tcp->dport != htons(p->my_port))
+		return false;
+	if ((at.tcp->flags & (WIRE_SYN | WIRE_ACK)) == WIRE_SYN && !p->opened)
+		p->their_port = ntohs(at.tcp->sport);	/* they connect, from where they like */
+	if (at.tcp->sport != htons(p->their_port))
 		return false;
 
 	*h = (struct heard){ .at_ns = clock_ns(), .flags = at.tcp->flags, .mss = -1, .ws = -1,
 			     .ecn = at.ip->tos & WIRE_ECN_MASK, .len = at.data_len };
 	h->bad_sum = !wire_ip_ok(at.ip) || !wire_tcp_ok(&at, true);
-	if (h->flags & WIRE_SYN && !p->synced)
+	if (h->flags & WIRE_SYN && !p->rcv_nxt)
 		p->irs = wire_get32(&at.tcp->seq);
 	h->seq = wire_get32(&at.tcp->seq) - p->irs;
 	h->ack = wire_get32(&at.tcp->ack) - p->isn;

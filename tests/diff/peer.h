@@ -22,7 +22,7 @@ struct peer {
 	uint16_t my_port, their_port;
 	uint32_t isn, irs;		/* initial sequence numbers, ours and theirs */
 	uint32_t snd_nxt, rcv_nxt;	/* relative to them */
-	bool synced, ts, reset;		/* SYN-ACK seen; timestamps agreed; RST seen */
+	bool opened, ts;		/* our SYN is sent; timestamps agreed */
 	uint8_t scale;			/* of their window */
 	uint32_t their_tsval, clock;	/* newest heard; our own, in ms */
 	uint32_t edge;			/* the furthest that their window ever reached */

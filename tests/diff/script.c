@@ -125,8 +125,8 @@ int script_line(char *text, struct line *ret)
 	verb = strtok_r(text, BLANKS, &save);
 	if (!verb) {
 		l.verb = VERB_NONE;
-	} else if (!strcmp(verb, "open")) {
-		l.verb = VERB_OPEN;
+	} else if (!strcmp(verb, "open") || !strcmp(verb, "meet")) {
+		l.verb = verb[0] == 'o' ? VERB_OPEN : VERB_MEET;
 		if (read_keys(&save, &l))
 			return -1;
 	} else if (!strcmp(verb, "<")) {

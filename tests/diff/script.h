@@ -4,9 +4,11 @@
  *
  *	open [KEY...]		our SYN, their SYN-ACK, our ACK; KEYs as for <, of the SYN, and
  *				rtt MS: so long between the last two
+ *	meet [KEY...]		the program connects: their SYN, our SYN-ACK, their ACK
  *	< FLAGS [KEY...]	we send a segment
  *	> [N]			wait for N segments (1) and tell them
- *	~ MS [last]		tell what comes within so many milliseconds, or only the last of it
+ *	~ MS [last]		tell what comes within so many milliseconds, or only where the last of
+ *				it stands, however many there were
  *	! STEP			the program at the other end does this (tests/helpers/talk.c)
  *
  * FLAGS are letters of FSRPAUEC, or - for none. Numbers count from the initial sequence
@@ -33,7 +35,7 @@
 
 #define SACK_MAX	4
 
-enum verb { VERB_NONE, VERB_OPEN, VERB_SEND, VERB_HEAR, VERB_LISTEN, VERB_APP };
+enum verb { VERB_NONE, VERB_OPEN, VERB_MEET, VERB_SEND, VERB_HEAR, VERB_LISTEN, VERB_APP };
 
 struct key {
 	bool given;

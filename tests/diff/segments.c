@@ -3,7 +3,7 @@
  * segments.c - run a script of segments against a TCP, and write down what it answers.
  *
  *	segments SCRIPT IFNAME MY-ADDRESS THEIR-ADDRESS:PORT DIRECTORY
- *	segments SCRIPT			the steps of the program at the other end
+ *	segments SCRIPT MY-ADDRESS THEIR-PORT		the steps of the program at the other end
  *
  * The record has all that should be equal when the same script meets two equal TCPs: flags,
  * relative numbers, options, and how long it took, roughly. Windows it tells only as open or
@@ -81,7 +81,7 @@ static void tell_options(const struct peer *p, const struct heard *h)
 	if (h->ws >= 0)
 		printf(" ws %d", h->ws);
 	if (h->ts)
-		printf(" ts-%d", h->ecr);
+		printf(h->flags & WIRE_ACK ? " ts-%d" : " ts", h->ecr);
 	else if (p->ts && !(h->flags & WIRE_RST))
 		printf(" NO-TS");
 	for (unsigned int i = 0; i < h->nsack; i++)
@@ -108,6 +108,13 @@ static void tell(struct run *r, const struct heard *h)
 	       h->bad_sum ? " BAD CHECKSUM" : "", when((int64_t)(h->at_ns - r->since_ns)));
 	if (h->at_ns > r->since_ns)
 		r->since_ns = h->at_ns;
+}
+
+/* Where it stands, not how it came there: how many segments say so is a matter of chance. */
+static void tell_last(const struct heard *h)
+{
+	printf("> %s %u ack %u win %s%s\n", flags_of(h->flags), h->seq + h->len, h->ack,
+	       h->win ? "open" : "closed", h->shrunk ? " WINDOW SHRANK" : "");
 }
 
 static void tell_first(struct run *r, unsigned int n)
@@ -146,8 +153,8 @@ static const char *path(const struct run *r, const char *what, unsigned int n)
 	return text;
 }
 
-/* The program's next step: let it go, wait until it did. */
-static void app(struct run *r, const char *step)
+/* Let the program do its next step. */
+static void app_begin(struct run *r)
 {
 	char tmp[4096 + 8];
 	FILE *f;
@@ -157,12 +164,21 @@ static void app(struct run *r, const char *step)
 	if (!f || fputs("0\n", f) < 0 || fclose(f) || rename(tmp, path(r, "go", r->step)))
 		perror(tmp);
 	r->since_ns = clock_ns();
-	if (step) {
-		if (!strncmp(step, "send=", 5))
-			r->written += (uint32_t)atoi(step + 5);
-		printf("! %s\n", step);
-		listen_for(r, HEARD_MAX + 1, path(r, "did", r->step), PATIENCE_MS);
-	}
+}
+
+/* Wait until it has done it. */
+static void app_end(struct run *r)
+{
+	listen_for(r, HEARD_MAX + 1, path(r, "did", r->step), PATIENCE_MS);
+}
+
+static void app(struct run *r, const char *step)
+{
+	app_begin(r);
+	printf("! %s\n", step);
+	if (!strncmp(step, "send=", 5))
+		r->written += (uint32_t)atoi(step + 5);
+	app_end(r);
 }
 
 /* --- the lines -------------------------------------------------------------------------- */
@@ -186,9 +202,9 @@ static void do_hear(struct run *r, unsigned int want)
 static void do_listen(struct run *r, uint64_t ms, bool last)
 {
 	listen_for(r, HEARD_MAX + 1, NULL, ms);
-	if (last && r->nheard > 1) {
-		r->heard[0] = r->heard[r->nheard - 1];
-		r->nheard = 1;
+	if (last && r->nheard) {
+		tell_last(&r->heard[r->nheard - 1]);
+		r->nheard = 0;
 	}
 	tell_first(r, r->nheard);
 	printf("~\n");
@@ -208,6 +224,17 @@ static void do_open(struct run *r, struct line *l, const char *text)
 	app(r, "accept");
 }
 
+/* The same, begun by the program: connect() returns when the connection is taspilot's. */
+static void do_meet(struct run *r, struct line *l, const char *text)
+{
+	app_begin(r);
+	do_hear(r, 1);
+	l->flags |= WIRE_SYN | WIRE_ACK | (l->ecn ? WIRE_ECE : 0);
+	do_send(r, l, text);
+	do_hear(r, 1);
+	app_end(r);
+}
+
 static int do_line(struct run *r, char *text)
 {
 	char copy[512];
@@ -224,6 +251,7 @@ static int do_line(struct run *r, char *text)
 	switch (l.verb) {
 	case VERB_NONE: break;
 	case VERB_OPEN: do_open(r, &l, copy); break;
+	case VERB_MEET: do_meet(r, &l, copy); break;
 	case VERB_SEND: do_send(r, &l, copy); break;
 	case VERB_HEAR: do_hear(r, (unsigned int)l.number); break;
 	case VERB_LISTEN: do_listen(r, (uint64_t)l.number, l.last); break;
@@ -239,7 +267,7 @@ static void finish(struct run *r)
 
 	do_listen(r, 50, false);
 	peer_send(&r->peer, &rst);
-	app(r, NULL);
+	app_begin(r);
 }
 
 /* --- beginning -------------------------------------------------------------------------- */
@@ -255,20 +283,30 @@ static int find_them(struct run *r)
 	return r->peer.knows_mac ? 0 : -1;
 }
 
-/* The steps, each between "await=goN" and "mark=didN", for talk's command line. */
-static int print_steps(FILE *script)
+/* The peer's port goes with the one of the program: both ends know it beforehand. */
+static uint16_t port_of_peer(const char *theirs)
 {
+	return (uint16_t)(20000 + atoi(theirs));
+}
+
+/* The steps, each between "await=goN" and "mark=didN", for talk's command line. */
+static int print_steps(FILE *script, const char *me, const char *their_port)
+{
+	unsigned int n = 0;
 	char text[512];
 	struct line l;
-	unsigned int n = 0;
 
 	while (fgets(text, sizeof(text), script)) {
 		if (script_line(text, &l))
 			return 1;
-		if (l.verb == VERB_OPEN || l.verb == VERB_APP) {
-			n++;
-			printf("await=go%u %s mark=did%u ", n, l.verb == VERB_OPEN ? "accept" : l.step, n);
-		}
+		if (l.verb != VERB_OPEN && l.verb != VERB_MEET && l.verb != VERB_APP)
+			continue;
+		printf("await=go%u ", ++n);
+		if (l.verb == VERB_MEET)
+			printf("connect=%s:%u", me, port_of_peer(their_port));
+		else
+			printf("%s", l.verb == VERB_OPEN ? "accept" : l.step);
+		printf(" mark=did%u ", n);
 	}
 	printf("await=go%u exit\n", n + 1);
 	return 0;
@@ -288,7 +326,7 @@ static int start(struct run *r, char **argv)
 		return -1;
 	}
 	r->peer.their_port = (uint16_t)atoi(colon + 1);
-	r->peer.my_port = (uint16_t)(20000 + getpid() % 20000);
+	r->peer.my_port = port_of_peer(colon + 1);
 	r->peer.isn = 0xfffffe00;	/* it wraps soon */
 	r->peer.clock = 0xffffff00;
 	r->dir = argv[5];
@@ -301,8 +339,9 @@ int main(int argc, char **argv)
 	char text[512];
 	FILE *script;
 
-	if (argc != 2 && argc != 6) {
-		fprintf(stderr, "usage: segments SCRIPT [IFNAME ADDRESS ADDRESS:PORT DIRECTORY]\n");
+	if (argc != 4 && argc != 6) {
+		fprintf(stderr, "usage: segments SCRIPT IFNAME ADDRESS ADDRESS:PORT DIRECTORY\n"
+			"       segments SCRIPT ADDRESS PORT\n");
 		return 2;
 	}
 	script = fopen(argv[1], "re");
@@ -310,8 +349,8 @@ int main(int argc, char **argv)
 		perror(argv[1]);
 		return 2;
 	}
-	if (argc == 2)
-		return print_steps(script);
+	if (argc == 4)
+		return print_steps(script, argv[2], argv[3]);
 	if (start(&r, argv)) {
 		fprintf(stderr, "segments: %s cannot be reached\n", argv[4]);
 		return 1;
