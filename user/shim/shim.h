@@ -21,7 +21,8 @@
  *  PLAIN       Linux's, for good
  *
  * Locks, in the order of taking: conn_reg (who is registered where), epset.lock (one epoll
- * instance), a slot's rx_lock or tx_lock. None is held while sleeping.
+ * instance), a slot's rx_lock or tx_lock. None is held while waiting for the network or the peer;
+ * conn_reg is over a request to a daemon, which is answered or given up within a second.
  */
 #ifndef TASPILOT_SHIM_H
 #define TASPILOT_SHIM_H

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * epset.h - an epoll instance with fds of ours: what epset.c keeps and epoll.c looks at.
+ *
+ * Registrations change under conn_reg and the instance's lock; the ready list, the queues' tails
+ * and what was reported need the instance's lock alone, so instances do not meet.
+ */
+#ifndef TASPILOT_SHIM_EPSET_H
+#define TASPILOT_SHIM_EPSET_H
+
+#include "shim.h"
+
+#define EP_REGIONS	4		/* regions an instance may hold fds of */
+#define EV_DATA		(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLRDNORM | EPOLLRDBAND | \
+			 EPOLLWRNORM | EPOLLWRBAND | EPOLLMSG)
+
+struct ereg {
+	struct epset *ep;
+	struct conn *c;			/* NULL: stands for a context's eventfd */
+	struct ereg *conn_next;		/* of c's; under conn_reg */
+	struct ereg *slot_next;		/* of the same slot (dup); under ep->lock, as all below */
+	struct ereg *prev, *next;	/* the ready list */
+	struct ereg *all_prev, *all_next;
+	epoll_data_t data;
+	uint64_t rx_seen;
+	uint32_t events, flags_seen, starved_seen;
+	int fd;
+	bool ours;			/* registered as one of ours in the kernel */
+	bool listed, armed, fresh, kernel;
+};
+
+struct ep_region {
+	struct region *region;
+	int ctx;			/* -1: there was none to be had */
+	struct ereg **by_slot;
+	struct ereg *eventfd;		/* its mark in the kernel's instance */
+};
+
+struct epset {
+	lock_t lock;
+	int epfd;
+	_Atomic uint32_t refs;
+	_Atomic uint32_t sleepers;
+	_Atomic uint32_t live;		/* fds of ours */
+	uint32_t regions;
+	struct ep_region region[EP_REGIONS];
+	struct ereg ready;		/* head of the list */
+	_Atomic uint32_t listed;	/* its length; read without the lock too */
+	struct ereg all;
+	_Atomic uint32_t turn;
+	bool blind;			/* some fd cannot wake us: look often */
+	bool foreign;			/* contexts are our parent's */
+	bool nested;			/* in another instance: counts as a sleeper */
+	struct epset *next_free;
+};
+
+extern struct pool ereg_pool;
+
+/* Written under the lock only, so no read-modify-write. */
+static inline void count_listed(struct epset *ep, int by)
+{
+	uint32_t n = atomic_load_explicit(&ep->listed, memory_order_relaxed);
+
+	atomic_store_explicit(&ep->listed, n + (uint32_t)by, memory_order_relaxed);
+}
+
+static inline void ready_add(struct epset *ep, struct ereg *r)
+{
+	if (r->listed)
+		return;
+	r->listed = true;
+	r->prev = ep->ready.prev;
+	r->next = &ep->ready;
+	r->prev->next = r;
+	ep->ready.prev = r;
+	count_listed(ep, 1);
+}
+
+static inline void ready_del(struct ereg *r)
+{
+	if (!r->listed)
+		return;
+	r->listed = false;
+	r->prev->next = r->next;
+	r->next->prev = r->prev;
+	count_listed(r->ep, -1);
+}
+
+static inline bool ready_empty(const struct epset *ep)
+{
+	return atomic_load_explicit(&ep->listed, memory_order_relaxed) == 0;
+}
+
+static inline struct tp_ctx *ep_ctx(const struct ep_region *er)
+{
+	return er->ctx < 0 ? NULL : region_ctx(er->region, (uint32_t)er->ctx);
+}
+
+void ep_sleep_words(struct epset *ep, uint32_t value);
+void ep_poke(struct epset *ep);		/* wake one sleeper */
+void ep_wake_others(struct epset *ep);	/* after a change of our own */
+void ep_drain(struct epset *ep);	/* context queues -> ready list; lock held */
+void ep_renew(struct epset *ep);	/* a child's first use of what it shares with its parent */
+
+#endif
