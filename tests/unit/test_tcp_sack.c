@@ -321,6 +321,35 @@ static void dsacks_for_all_that_was_resent_undo_recovery(void **state)
 	rig_free(r);
 }
 
+static void a_network_that_duplicates_undoes_no_true_loss(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+	struct tcp_seg s;
+
+	(void)state;
+	b.ts_ok = false;
+	r = ten_in_flight(&b);
+	/* two segments that went out once came twice */
+	for (uint32_t at = 0; at < 2000; at += 1000) {
+		s = rig_seg(r, 0, 0, 2000);
+		s.nsack = 1;
+		s.sack[0] = (struct tcp_sack){ RIG_ISN + at, RIG_ISN + at + 1000 };
+		rig_rx(r, &s);
+	}
+	rig_sack(r, 2000, 3000, 9000);
+	rig_tx(r);
+	rig_pass(r, MS);
+	rig_ack(r, 10000);
+	assert_in_range(r->tcp.cc.cwnd, 5, 7);
+	s = rig_seg(r, 0, 0, 10000);
+	s.nsack = 1;
+	s.sack[0] = (struct tcp_sack){ RIG_ISN + 2000, RIG_ISN + 3000 };
+	rig_rx(r, &s);
+	assert_in_range(r->tcp.cc.cwnd, 5, 7);
+	rig_free(r);
+}
+
 static void a_reneging_peer_gets_everything_again(void **state)
 {
 	struct rig *r = ten_in_flight(NULL);
@@ -419,6 +448,7 @@ int main(void)
 		cmocka_unit_test(a_spurious_timeout_is_undone_by_timestamps),
 		cmocka_unit_test(a_spurious_timeout_is_undone_without_timestamps),
 		cmocka_unit_test(dsacks_for_all_that_was_resent_undo_recovery),
+		cmocka_unit_test(a_network_that_duplicates_undoes_no_true_loss),
 		cmocka_unit_test(a_reneging_peer_gets_everything_again),
 		cmocka_unit_test(sack_blocks_that_cannot_be_are_ignored),
 		cmocka_unit_test(ecn_echo_reduces_once_a_window),

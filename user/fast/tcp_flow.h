@@ -179,6 +179,7 @@ struct tcp {
 	struct tp_pipe_mem rx, tx;
 	uint32_t rx_order_max, tx_order_max;
 	uint64_t rx_bytes, tx_bytes, retransmits, ooo;
+	uint64_t dsack_segs;		/* segments that D-SACKs told of */
 
 	/* here while there are few, else in blocks of the pool */
 	struct tcp_pool *pool;

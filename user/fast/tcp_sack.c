@@ -376,13 +376,22 @@ static void join_neighbours(struct tcp *t)
 	}
 }
 
+/* More D-SACKs than retransmissions: it is the network that duplicates. They say nothing of
+ * ours then, and must not undo what a true loss has cost.
+ */
+static bool network_duplicates(struct tcp *t, uint32_t bytes)
+{
+	t->dsack_segs += (bytes + t->mss - 1) / t->mss;
+	return t->dsack_segs > t->retransmits;
+}
+
 static void note_dsack(struct tcp *t, const struct tcp_sack *b, struct tcp_acked *a)
 {
 	uint32_t len = b->end - b->start;
 
 	/* of this episode only, and of a length that can be true */
 	if (!seq_before(b->start, b->end) || len > t->max_wnd ||
-	    seq_after(b->end, t->snd_nxt))
+	    seq_after(b->end, t->snd_nxt) || network_duplicates(t, len))
 		return;
 	a->dsack = true;
 	if (t->flags & T_UNDO && !seq_before(b->start, t->undo_una))
