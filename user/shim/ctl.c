@@ -165,7 +165,6 @@ static int exchange(struct link *l, struct tp_ctl *req, int pass_fd, struct answ
 {
 	int fd = atomic_load(&l->fd);
 
-	a->fds = 0;			/* the caller closes what came, also if nothing did */
 	if (fd < 0)
 		return -EPIPE;
 	req->h.seq = ++l->seq;
@@ -222,7 +221,7 @@ static struct region *take_region(struct link *l, struct answer *a, uint32_t id)
 static int hello(struct link *l)
 {
 	struct tp_ctl req = { .h.type = TP_CTL_HELLO };
-	struct answer a;
+	struct answer a = { .fds = 0 };
 	socklen_t len = sizeof(req.hello.netns_cookie);
 	int err;
 
@@ -231,8 +230,10 @@ static int hello(struct link *l)
 			       &len) < 0)
 		req.hello.netns_cookie = 0;
 	err = exchange(l, &req, -1, &a);
-	if (err < 0)
+	if (err < 0) {
+		answer_close(&a);
 		return err;
+	}
 	l->own = take_region(l, &a, a.msg.hello.region_id);
 	return l->own ? 0 : -EPROTO;
 }
@@ -352,6 +353,7 @@ static int ask(struct link *l, struct tp_ctl *req, int pass_fd, struct answer *a
 	enum lock_got got = lock_take(&l->lock);
 	int err;
 
+	a->fds = 0;			/* the caller closes what came, also if nothing did */
 	if (got != LOCK_TAKEN)
 		return -EDEADLK;
 	err = exchange(l, req, pass_fd, a);
