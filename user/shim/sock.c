@@ -351,16 +351,21 @@ bool conn_leave(int fd, struct conn *c)
 
 /* ---- options -------------------------------------------------------------------------- */
 
+/* The flags first: who is woken by the kernel's HUP must find them. */
 int sock_shutdown(int fd, struct conn *c, int how)
 {
-	int ret = libc()->shutdown(fd, how);
+	bool rd = how == SHUT_RD || how == SHUT_RDWR, wr = how == SHUT_WR || how == SHUT_RDWR;
+	bool was_rd = c->shut_rd, was_wr = c->shut_wr;
+	int ret;
 
-	if (ret < 0)
+	c->shut_rd |= rd;
+	c->shut_wr |= wr;
+	ret = libc()->shutdown(fd, how);
+	if (ret < 0) {
+		c->shut_rd = was_rd;
+		c->shut_wr = was_wr;
 		return ret;
-	if (how == SHUT_RD || how == SHUT_RDWR)
-		c->shut_rd = true;
-	if (how == SHUT_WR || how == SHUT_RDWR)
-		c->shut_wr = true;
+	}
 	wake_sleepers(c);
 	ep_conn_changed(c);
 	return ret;
