@@ -22,9 +22,15 @@ test_the_client_closes_first() {
 test_the_server_closes_first() {
 	as_on_linux "accept recv=5 send=5 close" "connect send=5 recv=5 eof close"
 }
+# Whose FIN comes first is the scheduler's choice, and with it who waits in TIME_WAIT. That
+# somebody does, and nobody resets, holds either way.
 test_both_close_at_once() {
+	local compare="server client" resets
+	resets=$(snmp client OutRsts)+$(snmp server OutRsts)
 	as_on_linux "accept recv=5 send=5 await=now shutwr eof close" \
 		"connect send=5 recv=5 mark=now shutwr eof close"
+	is "$resets" "$(snmp client OutRsts)+$(snmp server OutRsts)" "resets sent"
+	at_least 1 "$(awk '{ n += $1 } END { print n }' "$TMPDIR/taspilot/time-wait")" "sockets in TIME_WAIT"
 }
 test_the_client_closes_its_direction_and_reads_on() {
 	as_on_linux "accept eof send=3000000 close" "connect send=5 shutwr eof close"
