@@ -44,6 +44,10 @@ start udp server socat UDP4-RECVFROM:9,reuseaddr,fork EXEC:cat
 
 after_each() { detached server s0; }
 
+# IPv6 addresses are looked for on the link before they are used.
+tentative() { { ip -n server addr; ip -n client addr; ip -n guest addr; } | grep tentative; }
+wait_for not tentative
+
 # Each way to be reached, once. What a stopped or dead daemon may cost is checked apart.
 echoes() { # ADDRESS PORT [OPTIONS]
 	local got
@@ -51,7 +55,8 @@ echoes() { # ADDRESS PORT [OPTIONS]
 	is "hello $1" "$got" "echo of $1:$2"
 }
 udp_echoes() {
-	is datagram "$(echo datagram | in_ns client timeout 10 socat -t 5 - UDP:10.0.0.2:9)" UDP
+	is datagram "$(in_ns client bash -c '
+		exec 3<>/dev/udp/10.0.0.2/9; echo datagram >&3; timeout 10 head -n 1 <&3')" UDP
 }
 pings() { in_ns client ping -q -c 2 -i 0.1 -W 5 "$1"; }
 forget_neighbours() { local n; for n in client server guest; do ip -n $n neigh flush all; done; }
