@@ -7,7 +7,8 @@
 #   10.0.0.1/24 c0 ── veth ── w0  wire  w1 ── veth ── s0 10.0.0.2/24
 #
 # What leaves either side is MTU-sized, as on a wire: no TSO. Linux may still segment in
-# software just before (GSO), and leave the checksum to its "device", which wire is.
+# software just before (GSO), and leave the checksum to its "device", which wire is. Both
+# sides have the same congestion control, whatever the machine's default is.
 
 # wired [queues=N] - build it; no wire is laid yet
 wired() {
@@ -21,6 +22,7 @@ wired() {
 		ip link add "$near" netns "$ns" numtxqueues "$queues" numrxqueues "$queues" \
 			type veth peer name "$far" netns wire numtxqueues "$queues" numrxqueues "$queues"
 		in_ns "$ns" ethtool -K "$near" tso off >/dev/null
+		sysctl_in "$ns" net.ipv4.tcp_congestion_control=reno
 		in_ns wire ethtool -K "$far" gro off >/dev/null
 		in_ns wire sysctl -qw "net.ipv6.conf.$far.disable_ipv6=1"
 		ip -n "$ns" addr add "$addr" dev "$near"
