@@ -113,7 +113,7 @@ static void a_gso_frame_carries_the_pseudo_header_sum(void **state)
 	const struct tcp_out o = { .flags = WIRE_ACK, .len = 30000, .has_ts = true };
 	uint8_t *frame = calloc(1, 32768);
 	struct frame_head h;
-	struct wire_at at;
+	struct wire_at at = { 0 };
 
 	(void)state;
 	frame_head_init(&h, eth, &key, 0, 64);
