@@ -54,7 +54,7 @@ static void a_built_frame_parses_back(void **state)
 	frame_head_init(&h, eth, &key, 0xb8, 61);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		const struct tcp_out *o = &cases[i];
-		struct wire_at at;
+		struct wire_at at = { 0 };
 		struct tcp_seg s;
 
 		check_good(frame, build(o, frame, &h), &at);
@@ -80,7 +80,7 @@ static void a_frame_goes_from_us_to_the_peer(void **state)
 	const struct tcp_out o = { .flags = WIRE_ACK };
 	struct frame_tuple in = frame_tuple_of(&key), out;
 	struct frame_head h;
-	struct wire_at at;
+	struct wire_at at = { 0 };
 	uint8_t frame[128];
 
 	(void)state;
@@ -95,7 +95,7 @@ static void each_frame_has_an_ip_id_of_its_own(void **state)
 {
 	const struct tcp_out o = { .flags = WIRE_ACK };
 	struct frame_head h;
-	struct wire_at at;
+	struct wire_at at = { 0 };
 	uint8_t frame[128];
 	uint16_t id;
 

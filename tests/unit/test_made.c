@@ -37,7 +37,7 @@ static void made_frames_look_as_from_the_other_side(void **state)
 			uint8_t frame[MADE_FRAME_MAX];
 			size_t len = made_build(&f, (enum made_to)to, &seg, frame);
 			bool linux_reads = to == MADE_TO_LINUX;
-			struct wire_at at;
+			struct wire_at at = { 0 };
 			struct segment s;
 
 			assert_true(len <= sizeof(frame));

@@ -74,7 +74,7 @@ static void options_are_read_and_odd_ones_noticed(void **state)
 
 static bool sum_is_good(const uint8_t *frame, uint32_t len)
 {
-	struct wire_at at;
+	struct wire_at at = { 0 };
 
 	return wire_locate(frame, len, &at) && wire_tcp_ok(&at, false);
 }

@@ -104,7 +104,7 @@ static void a_sealed_segment_is_good_and_any_flipped_bit_is_not(void **state)
 {
 	uint8_t frame[256];
 	size_t len = segment(frame, 33);
-	struct wire_at at;
+	struct wire_at at = { 0 };
 
 	(void)state;
 	assert_true(wire_locate(frame, len, &at));
@@ -125,7 +125,7 @@ static void a_pseudo_header_sum_passes_only_where_it_may(void **state)
 	uint8_t frame[256];
 	size_t len = segment(frame, 20);
 	struct wire_tcp *tcp = (void *)(frame + WIRE_ETH_LEN + WIRE_IP_LEN);
-	struct wire_at at;
+	struct wire_at at = { 0 };
 
 	(void)state;
 	assert_true(wire_locate(frame, len, &at));
@@ -140,7 +140,7 @@ static void padding_behind_the_datagram_is_no_payload(void **state)
 {
 	uint8_t frame[256];
 	size_t len = segment(frame, 0);
-	struct wire_at at;
+	struct wire_at at = { 0 };
 
 	(void)state;
 	assert_true(wire_locate(frame, len + 6, &at));
@@ -167,7 +167,7 @@ static void what_is_no_plain_tcp_is_refused(void **state)
 		{ "TCP header beyond the end",	46, 15 << 4 },
 	};
 	uint8_t frame[256];
-	struct wire_at at;
+	struct wire_at at = { 0 };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -183,7 +183,7 @@ static void a_cut_frame_is_refused_at_every_length(void **state)
 {
 	uint8_t frame[256];
 	size_t len = segment(frame, 10);
-	struct wire_at at;
+	struct wire_at at = { 0 };
 
 	(void)state;
 	for (size_t cut = 0; cut < len; cut++) {
