@@ -7,7 +7,7 @@
 #   make check-apps real programs under taspilot    (root)
 #   make test       dependencies, sanitizers, all of the above (root)
 #   make demo       the main job, in namespaces, beside plain Linux (root)
-#   make bench      Linux against taspilot, side by side (root)
+#   make bench      Linux against taspilot, side by side: tables, pictures (root)
 #   make fuzz       parsers of what strangers send, FUZZ_SECS=30 each (clang)
 #   make deps       install with apt what is missing (root)
 #   make install DESTDIR= PREFIX=/usr/local
@@ -15,6 +15,7 @@
 #   PROFILE=1       time stamps in the fast thread's loop (tests/helpers/fast_echo prints them)
 #   SAN=address,undefined | thread    build with sanitizers, into out-$(SAN)/
 #   TESTS="name..."  of check-net, check-apps: only these       V=1  show commands
+#   PARTS="rpc redis..."  of bench: only these, tests/bench/parts
 
 CC	?= cc
 CLANG	?= clang
@@ -104,7 +105,7 @@ $(OUT)/bpf/test_%: tests/bpf/test_%.c $(OUT)/tests/bpf/lab.o | $(skels)
 
 $(OUT)/bench/%: tests/bench/%.c
 	$(call say,BENCH)
-	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< -lpthread -lm
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< $(if $(filter %frame_echo,$@),$(bpflibs)) -lpthread -lm
 
 # sources, not objects: all of a fuzzer is built with coverage and sanitizers
 needs_c	 = $(shell sed -n 's,^.*needs: *\(.*[^ ]\) *\*/.*,\1,p;10q' $(1))
@@ -155,8 +156,8 @@ test: deps
 demo:
 	$(Q)OUT=$(OUT) scripts/demo
 
-bench: all
-	$(Q)OUT=$(OUT) tests/bench/rpc
+bench: deps all
+	$(Q)OUT=$(OUT) tests/bench/run $(PARTS)
 
 install: all
 	install -d $(to)/bin $(to)/sbin $(to)/lib/taspilot $(to)/share/man/man8

@@ -119,6 +119,16 @@ static inline long number(const char *name, const char *text, long least, long m
 	return n;
 }
 
+static inline double seconds(const char *name, const char *text)
+{
+	char *end;
+	double n = strtod(text, &end);
+
+	if (end == text || *end || !(n > 0 && n <= 86400))
+		errx(2, "%s: '%s' is not a number of seconds", name, text);
+	return n;
+}
+
 static inline struct sockaddr_in ipv4(const char *addr, long port)
 {
 	struct sockaddr_in sin = { .sin_family = AF_INET, .sin_port = htons(port) };

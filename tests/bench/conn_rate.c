@@ -204,7 +204,8 @@ int main(int argc, char **argv)
 		{ "size", 1, NULL, 's' },  { "reset", 0, NULL, 'r' }, { "json", 0, NULL, 'j' },
 		{ "half", 0, NULL, 'h' },  { "last", 0, NULL, 'l' }, { 0 },
 	};
-	long port = 7000, parallel = 1, secs = 86400;
+	long port = 7000, parallel = 1;
+	double secs = 86400;
 	const char *addr = NULL;
 	struct slot *slots;
 	bool json = false;
@@ -218,7 +219,7 @@ int main(int argc, char **argv)
 		case 'p': port = number("--port", optarg, 1, 65535); break;
 		case 'n': parallel = number("--parallel", optarg, 1, 100000); break;
 		case 'c': limit = number("--count", optarg, 1, 1000000000); break;
-		case 't': secs = number("--secs", optarg, 1, 86400); break;
+		case 't': secs = seconds("--secs", optarg); break;
 		case 's': size = number("--size", optarg, 1, 65536); break;
 		case 'e': echo = true; break;
 		case 'r': reset = true; break;
@@ -239,7 +240,7 @@ int main(int argc, char **argv)
 	if (!slots || !message)
 		err(1, "malloc");
 	begin = now_ns();
-	end_ns = begin + secs * NSEC;
+	end_ns = begin + (uint64_t)(secs * NSEC);
 	run(slots, parallel);
 	report((now_ns() - begin) / 1e9, json);
 	return failed ? 1 : 0;

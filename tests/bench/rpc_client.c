@@ -7,6 +7,10 @@
  * with its number where it has room for one, and the answer must bring it back. When the
  * time is over nothing more is sent and what is still out is waited for: an answer that
  * never comes is lost, and that is a failure.
+ *
+ * --rate R: not as fast as the answers come, but R messages a second over all connections; one
+ * whose answer has come waits for its turn. The client then polls instead of sleeping.
+ * --hold: afterwards the connections stay open, idle, until a signal ends the client.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -28,6 +32,8 @@ struct conn {
 	uint64_t first, next;		/* numbers: oldest unanswered, next to send */
 	uint64_t number;		/* of the answer that is arriving, as far as it has */
 	uint64_t answers;
+	uint32_t turns;			/* messages that wait for their turn */
+	struct conn *next_turn;
 	uint64_t *sent_ns;		/* by number modulo depth */
 };
 
@@ -35,6 +41,10 @@ static uint32_t size = 64, depth = 1;
 static bool stopping;
 static uint64_t out, wrong, broken;	/* messages on the way; bad answers; lost connections */
 static uint64_t from_ns;		/* what is answered earlier is warm-up */
+static double gap_ns;			/* between two messages; 0: as fast as answers come */
+static double due_ns;			/* the next message */
+static struct conn *turns;		/* connections that wait for their turn, in order */
+static struct conn **last_turn = &turns;
 static struct hist hist;
 static unsigned char *message, *buffer;
 
@@ -159,6 +169,43 @@ static uint32_t take(struct conn *c, const unsigned char *at, size_t len)
 	return done;
 }
 
+static void turn_wanted(struct conn *c, uint32_t count)
+{
+	if (!c->turns) {
+		c->next_turn = NULL;
+		*last_turn = c;
+		last_turn = &c->next_turn;
+	}
+	c->turns += count;
+}
+
+/* All messages whose time has come, one of each connection in turn. */
+static void turns_due(int ep)
+{
+	while (turns && due_ns <= now_ns()) {
+		struct conn *c = turns;
+		uint32_t left = c->turns - 1;
+
+		turns = c->next_turn;
+		if (!turns)
+			last_turn = &turns;
+		c->turns = 0;
+		if (left)
+			turn_wanted(c, left);
+		due_ns += gap_ns;
+		if (c->fd >= 0)
+			conn_send(ep, c, 1);
+	}
+}
+
+static void want_send(int ep, struct conn *c, uint32_t count)
+{
+	if (gap_ns)
+		turn_wanted(c, count);
+	else
+		conn_send(ep, c, count);
+}
+
 static void conn_read(int ep, struct conn *c)
 {
 	ssize_t n = read(c->fd, buffer, BUFFER);
@@ -171,7 +218,7 @@ static void conn_read(int ep, struct conn *c)
 	}
 	n = take(c, buffer, n);
 	if (n)
-		conn_send(ep, c, n);
+		want_send(ep, c, n);
 }
 
 /* Serve events until @end, or until nothing is on the way when @drain is set. */
@@ -181,7 +228,7 @@ static void run(int ep, uint64_t end, bool drain)
 	uint64_t now;
 
 	while ((now = now_ns()) < end && !(drain && !out)) {
-		int n = epoll_wait(ep, ev, EVENTS, (int)((end - now) / 1000000) + 1);
+		int n = epoll_wait(ep, ev, EVENTS, gap_ns ? 0 : (int)((end - now) / 1000000) + 1);
 
 		for (int i = 0; i < n; i++) {
 			struct conn *c = ev[i].data.ptr;
@@ -191,6 +238,7 @@ static void run(int ep, uint64_t end, bool drain)
 			if (c->fd >= 0 && ev[i].events & ~EPOLLOUT)
 				conn_read(ep, c);
 		}
+		turns_due(ep);
 	}
 }
 
@@ -238,7 +286,7 @@ static void report(const struct conn *c, long conns, double secs, bool json)
 static void usage(void)
 {
 	fputs("usage: rpc_client --addr A [--port N] [--conns N] [--size BYTES] [--depth N]\n"
-	      "                  [--secs N] [--warmup MS] [--json]\n", stderr);
+	      "                  [--secs S] [--warmup MS] [--rate N] [--hold] [--json]\n", stderr);
 	exit(2);
 }
 
@@ -247,12 +295,14 @@ int main(int argc, char **argv)
 	static const struct option opts[] = {
 		{ "addr", 1, NULL, 'a' },  { "port", 1, NULL, 'p' },   { "conns", 1, NULL, 'c' },
 		{ "size", 1, NULL, 's' },  { "depth", 1, NULL, 'd' },  { "secs", 1, NULL, 't' },
-		{ "json", 0, NULL, 'j' },  { "warmup", 1, NULL, 'w' }, { 0 },
+		{ "json", 0, NULL, 'j' },  { "warmup", 1, NULL, 'w' }, { "rate", 1, NULL, 'r' },
+		{ "hold", 0, NULL, 'h' },  { 0 },
 	};
 	const char *addr = NULL;
-	long port = 7000, conns = 1, secs = 2, warmup_ms = 200;
+	long port = 7000, conns = 1, warmup_ms = 200;
 	struct sockaddr_in to;
-	bool json = false, ok;
+	bool json = false, hold = false, ok;
+	double secs = 2;
 	struct conn *conn;
 	double took;
 	int o, ep;
@@ -264,7 +314,9 @@ int main(int argc, char **argv)
 		case 'c': conns = number("--conns", optarg, 1, 1000000); break;
 		case 's': size = number("--size", optarg, 1, 16 << 20); break;
 		case 'd': depth = number("--depth", optarg, 1, 65536); break;
-		case 't': secs = number("--secs", optarg, 1, 86400); break;
+		case 't': secs = seconds("--secs", optarg); break;
+		case 'r': gap_ns = (double)NSEC / number("--rate", optarg, 1, 100000000); break;
+		case 'h': hold = true; break;
 		case 'w': warmup_ms = number("--warmup", optarg, 0, 60000); break;
 		case 'j': json = true; break;
 		default: usage();
@@ -288,14 +340,18 @@ int main(int argc, char **argv)
 		watch(ep, EPOLL_CTL_ADD, &conn[i], EPOLLIN);
 	}
 	from_ns = now_ns() + warmup_ms * 1000000;
+	due_ns = now_ns();
 	for (long i = 0; i < conns; i++)
-		conn_send(ep, &conn[i], depth);
-	run(ep, from_ns + secs * NSEC, false);
+		want_send(ep, &conn[i], depth);
+	run(ep, from_ns + (uint64_t)(secs * NSEC), false);
 	took = (now_ns() - from_ns) / 1e9;
 	stopping = true;
 	run(ep, now_ns() + DRAIN_NS, true);
 
 	report(conn, conns, took, json);
+	fflush(stdout);
+	while (hold)
+		pause();
 	ok = !out && !wrong && !broken && !starved(conn, conns);
 	return ok ? 0 : 1;
 }
