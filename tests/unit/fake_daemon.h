@@ -8,9 +8,9 @@
  * Linux would tell the slow path about closing it reads from /proc/net/tcp: an end in
  * CLOSE_WAIT, LAST_ACK, CLOSING or gone has the peer's FIN.
  *
- * fake_leave() makes it hand a slot back, as the real one does (shm_abi.h): LEAVING, fence,
- * last look at tx_head, LINUX. What the other end has no room for stays in the tx pipe, for the
- * writer to send.
+ * It hands a slot back as the real one does (shm_abi.h): LEAVING, fence, then LINUX as soon as
+ * the other end has all that was written. Two ends that leave at once wait for each other: what
+ * one wrote still goes into the other's pipe, and must be there before it is LINUX.
  *
  * One thread, one poll; slow, and careful about the ABI's order of stores.
  */
@@ -60,7 +60,7 @@ struct fake_flow {
 	struct tp_pipe_mem rx, tx;
 	uint32_t index;
 	struct tp_flow_key key;
-	uint64_t cookie, rx_geom, rx_head, tx_tail;
+	uint64_t cookie, rx_geom, rx_guard, rx_head, tx_tail;
 	bool eof;
 };
 
@@ -221,15 +221,11 @@ static bool fake_get(int link, struct tp_ctl *m, int *ret_fd)
 	return true;
 }
 
-static void fake_deliver(struct fake *f);
-
-static void fake_leave(struct fake *f, struct fake_flow *w)
+static void fake_leave(struct fake_flow *w)
 {
-	atomic_store(&w->s->state, TP_SLOT_LEAVING);
+	if (atomic_load(&w->s->state) == TP_SLOT_FAST)
+		atomic_store(&w->s->state, TP_SLOT_LEAVING);
 	fake_fence();
-	fake_deliver(f);
-	atomic_store(&w->s->state, TP_SLOT_LINUX);
-	fake_notify(w);
 }
 
 static struct fake_region *fake_region_by_id(struct fake *f, uint32_t id)
@@ -273,7 +269,7 @@ static void fake_request(struct fake *f, struct fake_region **own, int link, str
 		w = fake_flow_of(f, m->claim.cookie);
 		m->err = w ? 0 : -EOPNOTSUPP;
 		if (w && m->h.type == TP_CTL_LEAVE)
-			fake_leave(f, w);
+			fake_leave(w);
 		m->claim.slot = w ? w->index : 0;
 		m->claim.generation = 1;
 		m->claim.region_id = w ? w->r->geo.region_id : 0;
@@ -310,18 +306,19 @@ static struct fake_flow *fake_peer(struct fake *f, const struct fake_flow *a)
 static uint32_t fake_room(struct fake_flow *w, uint32_t n)
 {
 	uint64_t tail = atomic_load(&w->s->rx_tail), used = w->rx_head - tail;
-	uint32_t order = TP_ORDER_SMALL;
+	uint32_t order;
 
 	if (used >= FAKE_PIPE_MAX)
 		return 0;
 	if (n > FAKE_PIPE_MAX - used)
 		n = (uint32_t)(FAKE_PIPE_MAX - used);
-	while (order < TP_ORDER_BIG && (1ULL << order) < used + n)
-		order++;
 	if (used == 0)
-		w->rx_geom = pipe_geom(order, w->rx_head);
-	else if (order > pipe_order(w->rx_geom))
+		w->rx_geom = pipe_geom(pipe_order(w->rx_geom), w->rx_head);
+	if (!pipe_fits(w->rx_geom, w->rx_guard, tail, w->rx_head + n)) {
+		order = pipe_order_for(w->rx_geom, w->rx_guard, tail, w->rx_head, w->rx_head + n);
+		w->rx_guard = pipe_guard(w->rx_geom, w->rx_guard, tail, w->rx_head);
 		w->rx_geom = pipe_grow(&w->rx, w->rx_geom, order, tail, w->rx_head);
+	}
 	atomic_store(&w->s->rx_geom, w->rx_geom);
 	return n;
 }
@@ -364,6 +361,35 @@ static void fake_deliver(struct fake *f)
 				moved |= fake_move(a, b);
 		}
 	} while (moved);
+}
+
+static bool fake_is_leaving(const struct fake_flow *w)
+{
+	return atomic_load(&w->s->state) == TP_SLOT_LEAVING;
+}
+
+static bool fake_has_sent_all(const struct fake_flow *w)
+{
+	return atomic_load(&w->s->tx_head) == w->tx_tail;
+}
+
+/* Every LEAVING slot whose bytes have gone, behind fake_deliver(). */
+static void fake_finish_leaving(struct fake *f)
+{
+	for (uint32_t i = 0; i < f->flows; i++) {
+		struct fake_flow *a = &f->flow[i], *b = a->s ? fake_peer(f, a) : NULL;
+
+		if (!a->s || !fake_is_leaving(a) || (b && !fake_has_sent_all(a)))
+			continue;
+		if (b && fake_is_leaving(b)) {
+			if (!fake_has_sent_all(b))
+				continue;
+			atomic_store(&b->s->state, TP_SLOT_LINUX);
+			fake_notify(b);
+		}
+		atomic_store(&a->s->state, TP_SLOT_LINUX);
+		fake_notify(a);
+	}
 }
 
 static bool fake_lanes(struct fake *f)
@@ -486,6 +512,7 @@ static void fake_turn(struct fake *f)
 		f->link[f->links++] = accept4(f->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	fake_lanes(f);
 	fake_deliver(f);
+	fake_finish_leaving(f);
 	fake_closing(f);
 }
 
@@ -507,7 +534,7 @@ static void fake_run(const char *dir, int ready_fd)
 		if (fake_leave_all) {
 			fake_leave_all = 0;
 			for (uint32_t i = 0; i < f->flows; i++)
-				fake_leave(f, &f->flow[i]);
+				fake_leave(&f->flow[i]);
 		}
 	}
 	_exit(1);
