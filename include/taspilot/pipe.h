@@ -15,17 +15,23 @@
  *  - when the pipe is empty, set base = head: each request of a request-response
  *    program lies in the same few cache lines, and touches one page;
  *  - grow it at any time: copy what is not yet consumed to where the new geometry has it
- *    (pipe_grow). What a reader with the old word reads is still there, because the new
- *    ring does not reuse those bytes before they are consumed.
+ *    (pipe_grow). A consumer may go by the old word until it has consumed what was there
+ *    then, and finds what had wrapped at the ring's first places, where the new ring will have
+ *    other bytes once it wraps itself. So either the consumer looks at the word again
+ *    when it has copied, and copies again if it changed (rx: a program); or the producer
+ *    does not wrap before the consumer's tail has passed the guard, the head of that time
+ *    (tx: what the fast thread has given to the network cannot be taken back).
  *
  *      producer                          consumer
  *      (A) load-acquire tail             (C) load-acquire head
  *          write bytes                       (E) load-relaxed geometry
  *          (F) store-relaxed geometry        read bytes
+ *          (G) release fence                 (H) acquire fence, geometry again
  *      (B) store-release head            (D) store-release tail
  *
  * (B) pairs with (C): whoever sees the new head sees the bytes, and a geometry (F) at least
- * as new as the one they were written under. (D) pairs with (A).
+ * as new as the one they were written under. (D) pairs with (A). (G), before the first byte is
+ * written under a new geometry, pairs with (H): whoever read such a byte sees the geometry.
  *
  * The other side is not trusted: an offset computed here is always inside the ring whatever
  * base says, an order outside 12..23 is refused, and callers bound head - tail by size.
@@ -103,6 +109,49 @@ static inline void pipe_read(const struct tp_pipe_mem *m, uint64_t geom, uint64_
 	memcpy(dst, at, n);
 	if (n < len)
 		memcpy((unsigned char *)dst + n, pipe_ring(m, geom), len - n);
+}
+
+/* May a reader that goes by an older word still read what the next wrap would overwrite? */
+static inline bool pipe_guarded(uint64_t guard, uint64_t tail)
+{
+	return (int64_t)(tail - guard) < 0;
+}
+
+static inline bool pipe_wraps(uint64_t geom, uint64_t tail, uint64_t head)
+{
+	return pipe_offset(geom, tail) + (head - tail) > pipe_size(geom);
+}
+
+/* Can bytes up to @end be written under @geom? */
+static inline bool pipe_fits(uint64_t geom, uint64_t guard, uint64_t tail, uint64_t end)
+{
+	if (pipe_guarded(guard, tail) && pipe_wraps(geom, tail, end))
+		return false;
+	return end - tail <= pipe_size(geom);
+}
+
+/* To which order must @geom grow so that bytes up to @end fit? Beyond TP_ORDER_BIG: to none. */
+static inline uint32_t pipe_order_for(uint64_t geom, uint64_t guard, uint64_t tail, uint64_t head,
+				      uint64_t end)
+{
+	uint32_t order = pipe_order(geom);
+	uint64_t need = end - tail;
+
+	if (pipe_guarded(guard, tail) || pipe_wraps(geom, tail, head))
+		need += pipe_offset(geom, tail);
+	while (order <= TP_ORDER_BIG && 1ULL << order < need)
+		order++;
+	return order;
+}
+
+/* The guard behind growth from @geom, in which a reader finds [@tail, @head). What leaves the
+ * small page needs none: that page stays as it is.
+ */
+static inline uint64_t pipe_guard(uint64_t geom, uint64_t guard, uint64_t tail, uint64_t head)
+{
+	if (pipe_order(geom) != TP_ORDER_SMALL && pipe_wraps(geom, tail, head))
+		return head;
+	return guard;
 }
 
 /* Grow to 1 << @order bytes, keeping [@tail, @end); returns the new geometry, which the

@@ -130,6 +130,7 @@ struct tp_slot {
 	/* line 1: the program writes, under tx_lock / rx_lock; the fast thread reads */
 	alignas(TP_LINE) _Atomic uint64_t tx_head;	/* position: bytes written */
 	_Atomic uint64_t tx_geom;
+	_Atomic uint64_t tx_guard;			/* program's own: pipe.h */
 	_Atomic uint64_t rx_tail;			/* position: bytes read */
 	_Atomic uint64_t notify;			/* bit c: tell context c */
 	_Atomic uint32_t opts;				/* TP_O_* */

@@ -16,7 +16,8 @@
 
 static struct tp_pipe_mem mem;
 
-static uint8_t stream(uint64_t pos) { return (uint8_t)(pos * 167 >> 3 ^ pos); }
+/* No two places of a ring look alike. */
+static uint8_t stream(uint64_t pos) { return (uint8_t)(pos * 0x9e3779b97f4a7c15ULL >> 56); }
 
 static void put(uint64_t geom, uint64_t from, uint64_t to)
 {
@@ -27,14 +28,19 @@ static void put(uint64_t geom, uint64_t from, uint64_t to)
 	}
 }
 
+static void compare(const uint8_t *buf, uint64_t from, uint64_t to)
+{
+	for (uint64_t p = from; p != to; p++)
+		if (buf[p - from] != stream(p))
+			fail_msg("wrong byte at %lu", p);
+}
+
 static void must_hold(uint64_t geom, uint64_t from, uint64_t to)
 {
 	uint8_t buf[1 << ORDER];
 
 	pipe_read(&mem, geom, from, buf, (uint32_t)(to - from));
-	for (uint64_t p = from; p != to; p++)
-		if (buf[p - from] != stream(p))
-			fail_msg("wrong byte at %lu", p);
+	compare(buf, from, to);
 }
 
 static void what_was_written_is_read_across_the_wrap(void **state)
@@ -48,7 +54,7 @@ static void what_was_written_is_read_across_the_wrap(void **state)
 	}
 }
 
-static void growth_keeps_the_bytes_for_both_geometries(void **state)
+static void growth_keeps_the_bytes(void **state)
 {
 	static const struct {
 		uint32_t from, to;
@@ -69,7 +75,36 @@ static void growth_keeps_the_bytes_for_both_geometries(void **state)
 		must_hold(old, tail, head);	/* a reader that has not seen the new one yet */
 		put(new, head, tail + (1ULL << cases[i].to));
 		must_hold(new, tail, tail + (1ULL << cases[i].to));
+	}
+}
+
+/* Behind growth the producer fills what fits: a consumer with the old word is unharmed. */
+static void a_guarded_ring_does_not_wrap_over_an_older_geometry(void **state)
+{
+	static const struct {
+		uint32_t order;
+		uint64_t tail, base;
+	} cases[] = {
+		{ 12, 4000, 0 }, { 13, 0, 0 }, { 13, 8000, 0 }, { 15, 1ULL << 40, 77 },
+		{ 16, 65535, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t old = pipe_geom(cases[i].order, cases[i].base), tail = cases[i].tail;
+		uint64_t head = tail + (1ULL << cases[i].order), end = head, now = old, guard = 0;
+		uint32_t order;
+
+		put(old, tail, head);
+		order = pipe_order_for(old, guard, tail, head, head + 1);
+		guard = pipe_guard(old, guard, tail, head);
+		now = pipe_grow(&mem, old, order, tail, head);
+		assert_true(pipe_fits(now, guard, tail, head + 1));
+		for (; pipe_fits(now, guard, tail, end + 1); end++)
+			put(now, end, end + 1);
+		must_hold(now, tail, end);
 		must_hold(old, tail, head);
+		assert_true(pipe_fits(now, guard, head, head + (1ULL << order)));
 	}
 }
 
@@ -121,9 +156,10 @@ static void *producer(void *arg)
 				continue;
 			geom = pipe_grow(&mem, geom, order + 1, tail, head);
 		}
+		atomic_store_explicit(&shm.geom, geom, memory_order_relaxed);
+		atomic_thread_fence(memory_order_release);
 		put(geom, head, head + n);
 		head += n;
-		atomic_store_explicit(&shm.geom, geom, memory_order_relaxed);
 		atomic_store_explicit(&shm.head, head, memory_order_release);
 	}
 	return NULL;
@@ -139,9 +175,15 @@ static void a_reader_beside_a_growing_writer_sees_every_byte(void **state)
 	assert_int_equal(pthread_create(&t, NULL, producer, NULL), 0);
 	while (tail < TOTAL) {
 		uint64_t head = atomic_load_explicit(&shm.head, memory_order_acquire);
-		uint64_t geom = atomic_load_explicit(&shm.geom, memory_order_relaxed);
+		static uint8_t buf[1 << ORDER];
+		uint64_t geom;
 
-		must_hold(geom, tail, head);
+		do {
+			geom = atomic_load_explicit(&shm.geom, memory_order_relaxed);
+			pipe_read(&mem, geom, tail, buf, (uint32_t)(head - tail));
+			atomic_thread_fence(memory_order_acquire);
+		} while (geom != atomic_load_explicit(&shm.geom, memory_order_relaxed));
+		compare(buf, tail, head);
 		tail = head;
 		atomic_store_explicit(&shm.tail, tail, memory_order_release);
 	}
@@ -152,7 +194,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_written_is_read_across_the_wrap),
-		cmocka_unit_test(growth_keeps_the_bytes_for_both_geometries),
+		cmocka_unit_test(growth_keeps_the_bytes),
+		cmocka_unit_test(a_guarded_ring_does_not_wrap_over_an_older_geometry),
 		cmocka_unit_test(no_geometry_leads_outside_the_ring),
 		cmocka_unit_test(a_reader_beside_a_growing_writer_sees_every_byte),
 	};

@@ -61,8 +61,9 @@ static uint32_t held_end(const struct tcp *t)
 static void set_geom(struct tcp *t, uint64_t geom)
 {
 	t->rx_geom = geom;
-	/* pipe.h (F): made visible by the next store of rx_head */
+	/* pipe.h (F): made visible by the next store of rx_head, or by the next byte (G) */
 	atomic_store_explicit(&t->slot->rx_geom, geom, memory_order_relaxed);
+	atomic_thread_fence(memory_order_release);
 }
 
 /* The ring holds everything up to @end, which lies within rx_room_max of rx_tail. */

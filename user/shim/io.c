@@ -101,8 +101,8 @@ static ssize_t step_linux(int fd, struct conn *c, struct iter *it, int flags)
 	return n;
 }
 
-static void copy_out(const struct conn *c, uint64_t geom, uint64_t pos, struct iter *it,
-		     uint32_t n, bool discard)
+static void copy_once(const struct conn *c, uint64_t geom, uint64_t pos, struct iter *it,
+		      uint32_t n, bool discard)
 {
 	while (n) {
 		struct iovec v = iter_next(it, n);
@@ -112,6 +112,22 @@ static void copy_out(const struct conn *c, uint64_t geom, uint64_t pos, struct i
 		pos += v.iov_len;
 		n -= (uint32_t)v.iov_len;
 	}
+}
+
+/* The ring may grow under us, and then what had wrapped is overwritten: pipe.h (H). */
+static void copy_out(const struct conn *c, uint64_t geom, uint64_t pos, struct iter *it,
+		     uint32_t n, bool discard)
+{
+	struct iter begin = *it;
+	uint64_t now = geom;
+
+	do {
+		geom = now;
+		*it = begin;
+		copy_once(c, geom, pos, it, n, discard);
+		atomic_thread_fence(memory_order_acquire);
+		now = atomic_load_explicit(&c->slot->rx_geom, memory_order_relaxed);
+	} while (unlikely(now != geom && pipe_geom_ok(now)));
 }
 
 /* Publish what this step and handlers inside it have read. */
@@ -351,21 +367,34 @@ static uint32_t order_for(uint64_t bytes)
 	return order;
 }
 
-/* A ring that holds @used + @n bytes; the geometry is ours alone to write. */
-static uint64_t tx_make_room(struct conn *c, uint64_t tail, uint64_t head, uint32_t n)
+/* A ring that holds [@tail, @head) and as many of *@n more bytes as may be; the geometry is
+ * ours alone to write.
+ */
+static uint64_t tx_make_room(struct conn *c, uint64_t tail, uint64_t head, uint32_t *n)
 {
 	struct tp_slot *s = c->slot;
-	uint64_t geom = atomic_load_explicit(&s->tx_geom, memory_order_relaxed), fit;
-	uint64_t used = head - tail;
+	uint64_t geom = atomic_load_explicit(&s->tx_geom, memory_order_relaxed);
+	uint64_t guard = atomic_load_explicit(&s->tx_guard, memory_order_relaxed);
+	uint32_t order;
 
-	if (used == 0)
-		fit = pipe_geom(order_for(n), head);
-	else if (used + n <= pipe_size(geom))
-		return geom;
-	else
-		fit = pipe_grow(&c->tx, geom, order_for(used + n), tail, head);
-	atomic_store_explicit(&s->tx_geom, fit, memory_order_relaxed);
-	return fit;
+	if (head == tail) {
+		geom = pipe_geom(order_for(*n), head);
+	} else {
+		if (pipe_fits(geom, guard, tail, head + *n))
+			return geom;
+		order = pipe_order_for(geom, guard, tail, head, head + *n);
+		if (order > order_for(s->tx_max)) {	/* as much as the ring takes as it is */
+			*n = pipe_size(geom) - (uint32_t)(head - tail);
+			if (pipe_guarded(guard, tail))
+				*n -= pipe_offset(geom, tail);
+			return geom;
+		}
+		guard = pipe_guard(geom, guard, tail, head);
+		atomic_store_explicit(&s->tx_guard, guard, memory_order_relaxed);
+		geom = pipe_grow(&c->tx, geom, order, tail, head);
+	}
+	atomic_store_explicit(&s->tx_geom, geom, memory_order_relaxed);
+	return geom;
 }
 
 static void copy_in(const struct conn *c, uint64_t geom, uint64_t pos, struct iter *it, uint32_t n)
@@ -432,7 +461,9 @@ static ssize_t tx_pipe(struct conn *c, struct iter *it, int flags, bool nested, 
 		copy_in(c, geom, head, it, n);
 		return n;
 	}
-	geom = tx_make_room(c, tail, head, n);
+	geom = tx_make_room(c, tail, head, &n);
+	if (!n)
+		return -EAGAIN;
 	tx_mark_more(c, flags);
 	c->tx_reserved = head + n;
 	c->tx_busy = true;

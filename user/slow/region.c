@@ -268,7 +268,7 @@ static void slot_reset(struct tp_slot *t, const struct slot_begin *b, uint32_t g
 	t->rx_geom = t->tx_geom = geom;
 	t->tx_want = t->fast_flags = t->err = 0;
 
-	t->tx_head = t->rx_tail = t->notify = 0;
+	t->tx_head = t->tx_guard = t->rx_tail = t->notify = 0;
 	t->opts = b->opts;
 	t->rcvlowat = 1;
 	t->linux_read = 0;
