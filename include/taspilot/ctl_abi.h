@@ -12,8 +12,8 @@
  *           LISTEN / UNLISTEN, CONNECT (before connect(2)), CLAIM (after accept/connect)
  *           FIND  -> a slot claimed earlier, by another process or before exec
  *           LEAVE -> hand this connection back to Linux (design: back to Linux)
- * Command:  STATUS, FLOWS, WHY, DETACH: answered by JSON text in TP_CTL_TEXT packets, the
- *           last of which has more == 0.
+ * Command:  STATUS, FLOWS, WHY, DEMOTE, DETACH: answered by JSON text in TP_CTL_TEXT packets,
+ *           the last of which has more == 0.
  */
 #ifndef TASPILOT_CTL_ABI_H
 #define TASPILOT_CTL_ABI_H
@@ -41,6 +41,7 @@ enum tp_ctl_type {
 	TP_CTL_FLOWS,
 	TP_CTL_WHY,
 	TP_CTL_DETACH,
+	TP_CTL_DEMOTE,
 	TP_CTL_TEXT = 128,
 };
 
@@ -57,7 +58,9 @@ enum tp_ctl_type {
 	X(FULL,		"no free slot")							\
 	X(CLOSING,	"taspilot is being detached")					\
 	X(FAMILY,	"it is no IPv4 TCP connection")					\
-	X(HANDED_BACK,	"it was handed back to Linux")					\
+	X(HANDED_BACK,	"its program asked for what only Linux does")			\
+	X(DEMOTED,	"an administrator handed it back to Linux")			\
+	X(URGENT,	"urgent data came")						\
 	X(CLOSED_SIDE,	"it is being closed")						\
 	X(UNCLAIMED,	"no program claimed it: not run under 'taspilot run'")		\
 	X(INTERNAL,	"taspilotd failed; see its log")
@@ -67,6 +70,13 @@ enum tp_reason {
 	TP_REASONS(X)
 #undef X
 	TP_REASON_COUNT,
+};
+
+/* One end of a connection, as the wire names it. port 0: any connection. */
+struct tp_end {
+	__be32 ip[4];
+	__be16 port;
+	uint16_t zero;
 };
 
 struct tp_ctl_head {
@@ -115,6 +125,7 @@ struct tp_ctl {
 		struct {
 			uint32_t pid, port;	/* WHY: 0 any */
 			uint32_t force;		/* DETACH: do not wait for flows */
+			struct tp_end end;	/* WHY, DEMOTE: flows with this end */
 		} ask;
 	};
 };

@@ -7,6 +7,7 @@
  *	bulk listen=7000 recv=got.bin			what came is written there as well
  *	bulk connect=10.0.0.2:7000 send=sent.bin	a file instead of the pattern
  *	bulk connect=10.0.0.2:7000 send=10M recv	both at once
+ *	bulk listen=7000 send until=stop		until that file exists, then 4 MiB more
  *
  * The pattern repeats after a prime number of bytes, so that a piece lost, doubled or moved
  * shows whatever its length. Time is the receiver's, from the greeting to the end: the side
@@ -30,13 +31,15 @@
 
 #define PERIOD	1048573U		/* the largest prime below 2^20 */
 #define CHUNK	131072U
+#define FAREWELL	(4U << 20)	/* sent behind the moment of until= */
 
 struct job {
 	struct sockaddr_in at;
 	bool listen, send, recv;
 	uint64_t bytes;			/* to send; 0: for @secs */
 	double secs;
-	const char *sent, *got, *cc;	/* files */
+	const char *sent, *got, *until;	/* files */
+	const char *cc;
 	int sndbuf, rcvbuf;
 };
 
@@ -121,6 +124,8 @@ static void option(struct job *j, const char *arg)
 		j->got = *v ? v : NULL;
 	} else if (!strcmp(name, "send")) {
 		what_to_send(j, v);
+	} else if (!strcmp(name, "until")) {
+		j->until = v;
 	} else if (!strcmp(name, "cc")) {
 		j->cc = v;
 	} else if (!strcmp(name, "sndbuf")) {
@@ -194,14 +199,26 @@ static void write_all(int fd, const void *data, size_t len)
 	}
 }
 
+/* Bytes to send in all, as it is known now. */
+static uint64_t goal(const struct job *j, uint64_t at, double end)
+{
+	if (j->bytes)
+		return j->bytes;
+	if (j->until)
+		return access(j->until, F_OK) ? ~0ULL : at + FAREWELL;
+	return now() < end ? ~0ULL : at;
+}
+
 static void send_pattern(const struct job *j, int fd)
 {
 	double end = now() + j->secs;
-	uint64_t at = 0, left;
+	uint64_t at = 0, left, total = ~0ULL;
 
 	for (;;) {
-		left = j->bytes ? j->bytes - at : CHUNK;
-		if (!left || (!j->bytes && now() >= end))
+		if (total == ~0ULL)
+			total = goal(j, at, end);
+		left = total - at;
+		if (!left)
 			break;
 		if (left > CHUNK)
 			left = CHUNK;
@@ -266,7 +283,7 @@ int main(int argc, char **argv)
 		option(&j, argv[i]);
 	if (!j.at.sin_port)
 		errx(2, "usage: bulk listen=PORT|connect=ADDR:PORT recv[=FILE]|send=BYTES|SECSs|FILE"
-			" [cc=NAME] [sndbuf=N] [rcvbuf=N]");
+			" [until=FILE] [cc=NAME] [sndbuf=N] [rcvbuf=N]");
 	make_pattern();
 	fd = open_connection(&j);
 	if (j.send && j.recv)

@@ -48,6 +48,10 @@ test_detaching_what_is_not_attached() { refused 1 's0' taspilot detach s0; }
 test_running_a_program_that_does_not_exist() { refused 1 'nosuch-program' taspilot run nosuch-program; }
 test_running_nothing() { refused 2 'run' taspilot run; }
 
+test_demoting_nothing() { refused 2 'demote' taspilot demote; }
+test_demoting_what_is_no_flow() { refused 2 'demote.*10.0.0.1' taspilot demote 10.0.0.1; }
+test_demoting_a_flow_that_is_not_there() { refused 1 '10.0.0.2:99' taspilot demote 10.0.0.2:99; }
+
 test_a_second_attach_of_the_same_interface() {
 	attach server s0
 	refused 1 's0.*already' taspilot attach s0
@@ -69,7 +73,7 @@ test_an_interface_with_an_xdp_program_of_somebody_else() {
 }
 test_every_command_has_help() {
 	local c
-	for c in attach detach run status flows why doctor; do
+	for c in attach detach run status flows why demote doctor; do
 		taspilot $c --help | grep -q "taspilot $c" || { echo "$c: no help"; return 1; }
 	done
 	taspilot --help | grep -q 'attach IFACE'

@@ -4,6 +4,7 @@
  */
 #include "client.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -74,6 +75,24 @@ int client_ask(int fd, const struct tp_ctl *question, char **ret_text)
 	text[len] = '\0';
 	*ret_text = text;
 	return 0;
+}
+
+bool client_end(const char *text, struct tp_end *ret_end)
+{
+	const char *colon = strrchr(text, ':');
+	char addr[INET_ADDRSTRLEN] = "", *rest;
+	struct tp_end end = { .ip = { 0, 0, htonl(0xffff) } };
+	unsigned long port;
+
+	if (!colon || (size_t)(colon - text) >= sizeof(addr) || colon[1] < '0' || colon[1] > '9')
+		return false;
+	memcpy(addr, text, (size_t)(colon - text));
+	port = strtoul(colon + 1, &rest, 10);
+	if (*rest || !port || port > 65535 || inet_pton(AF_INET, addr, &end.ip[3]) != 1)
+		return false;
+	end.port = htons((uint16_t)port);
+	*ret_end = end;
+	return true;
 }
 
 int client_list(char (*names)[IF_NAMESIZE], int max)

@@ -6,6 +6,7 @@
 #define TASPILOT_CLI_CLIENT_H
 
 #include <net/if.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "taspilot/ctl_abi.h"
@@ -17,6 +18,9 @@ int client_open(const char *ifname);
  * caller frees. 0, or -errno (also the daemon's own refusal).
  */
 int client_ask(int fd, const struct tp_ctl *question, char **ret_text);
+
+/* "10.0.0.1:5000" as one end of a connection. False: it is none. */
+bool client_end(const char *text, struct tp_end *ret_end);
 
 /* Names of the interfaces that a live daemon serves, in order. How many, or -errno. */
 int client_list(char (*names)[IF_NAMESIZE], int max);

@@ -16,7 +16,7 @@
 #include "render.h"
 
 struct shown {
-	const char *end;		/* only flows with this end; NULL all */
+	struct tp_end end;		/* only flows with this end; port 0: all */
 	size_t count;
 };
 
@@ -27,8 +27,6 @@ static void show_one(const char *o, struct shown *s)
 	json_get(o, "local", local, sizeof(local));
 	json_get(o, "remote", remote, sizeof(remote));
 	json_get(o, "text", text, sizeof(text));
-	if (s->end && strcmp(s->end, local) && strcmp(s->end, remote))
-		return;
 	printf("%-21s %-21s %s\n", local, remote, text);
 	s->count++;
 }
@@ -43,7 +41,8 @@ static void show(const char *text, void *arg)
 
 static int ask(const struct render_args *a, uint32_t pid, uint32_t port, struct shown *s)
 {
-	struct tp_ctl q = { .h.type = TP_CTL_WHY, .ask = { .pid = pid, .port = port } };
+	struct tp_ctl q = { .h.type = TP_CTL_WHY,
+			    .ask = { .pid = pid, .port = port, .end = s->end } };
 
 	return a->json ? render_json(a, &q) : render_each(a, &q, show, s);
 }
@@ -70,11 +69,9 @@ int cmd_why(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	if (a.operand && strchr(a.operand, ':'))
-		s.end = a.operand;
-	else if (a.operand)
+	if (a.operand && !client_end(a.operand, &s.end))
 		n = strtoul(a.operand, &rest, 10);
-	if (*rest || n > UINT32_MAX || (a.operand && !s.end && !n))
+	if (*rest || n > UINT32_MAX || (a.operand && !s.end.port && !n))
 		return cli_usage(argv[0], "neither process, port nor flow:", a.operand);
 
 	if (n && n <= 65535)

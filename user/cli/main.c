@@ -31,6 +31,9 @@ static const struct command {
 	  "  --json     an array of objects, one a flow\n", cmd_flows },
 	{ "why", "[PID|PORT|FLOW]", "why a connection is not accelerated",
 	  "FLOW is an address and port of one of its ends, as in 10.0.0.1:5000\n", cmd_why },
+	{ "demote", "FLOW|--all [--json]", "hand a flow back to Linux",
+	  "FLOW is an address and port of one of its ends, as in 10.0.0.1:5000. The connection\n"
+	  "goes on in Linux.\n", cmd_demote },
 	{ "doctor", "IFACE", "what a NIC, its driver and this kernel can do",
 	  "Changes nothing. Each finding that matters comes with its fix.\n", cmd_doctor },
 };

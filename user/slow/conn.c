@@ -174,6 +174,14 @@ void conn_drop_flow_id(struct conns *cs, struct conn *c)
 	c->has_flow = false;
 }
 
+bool conn_key_has_end(const struct tp_flow_key *key, const struct tp_end *end)
+{
+	if (!end->port)
+		return true;
+	return (key->local_port == end->port && !memcmp(key->local_ip, end->ip, sizeof(end->ip))) ||
+	       (key->peer_port == end->port && !memcmp(key->peer_ip, end->ip, sizeof(end->ip)));
+}
+
 const char *conn_phase_name(enum conn_phase phase)
 {
 	static const char *const name[] = {

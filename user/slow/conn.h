@@ -116,6 +116,9 @@ void conn_free(struct conns *cs, struct conn *c);
 int conn_take_flow_id(struct conns *cs, struct conn *c);
 void conn_drop_flow_id(struct conns *cs, struct conn *c);
 
+/* Has the connection @end as one of its two? One with port 0 is any. */
+bool conn_key_has_end(const struct tp_flow_key *key, const struct tp_end *end);
+
 const char *conn_phase_name(enum conn_phase phase);
 /* "10.0.0.2:80 10.0.0.1:4711", local first, in a buffer of the caller's. */
 #define CONN_TEXT	64

@@ -3,7 +3,8 @@
  * ctl.c - the control socket: one connection a program or command, one packet a message.
  *
  * Requests of programs are answered at once (apps.c). What the command asks may take a while:
- * FLOWS asks the fast threads for each flow's state, DETACH waits for flows to go back. Text
+ * FLOWS asks the fast threads for each flow's state, DETACH and DEMOTE wait for flows to go
+ * back. Text
  * goes out in packets as the socket takes them, so a reader that stops reading holds up
  * nobody, and a program that does not read its replies is disconnected.
  */
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #include "../common/text.h"
+#include "handback.h"
 #include "report.h"
 #include "rundir.h"
 #include "slow.h"
@@ -31,6 +33,7 @@
 #define CLIENTS_BACKLOG	128
 #define QUERY_AHEAD	256U		/* states asked for at a time */
 #define QUERY_NS	(2 * NS_PER_S)	/* a thread that does not answer is not waited for */
+#define DEMOTE_NS	(10 * NS_PER_S)	/* nor a peer that does not acknowledge */
 
 struct query {				/* one FLOWS */
 	struct list link;
@@ -44,7 +47,10 @@ struct query {				/* one FLOWS */
 struct client {
 	struct loop_source src;
 	struct list link;
-	struct list waiting;		/* for DETACH */
+	struct list waiting;		/* for DETACH, or for DEMOTE: */
+	struct tp_end end;		/* which flows */
+	uint32_t demoted;		/* how many there were */
+	uint64_t until_ns;
 	struct slow *s;
 	struct app app;
 	struct query *query;
@@ -211,7 +217,7 @@ void ctl_state(struct slow *s, struct conn *c)
 	}
 }
 
-void ctl_expire(struct slow *s)
+static void expire_queries(struct slow *s)
 {
 	list_each(l, n, &s->ctl.queries) {
 		struct query *q = container_of(l, struct query, link);
@@ -219,6 +225,68 @@ void ctl_expire(struct slow *s)
 		if (q->until_ns <= s->now_ns)
 			query_end(q);
 	}
+}
+
+/* --- DEMOTE ------------------------------------------------------------------------------- */
+
+/* Flows of @end that were told to go and have not gone yet. */
+static uint32_t still_going(struct slow *s, const struct tp_end *end)
+{
+	struct conn *c;
+	uint32_t n = 0;
+
+	conn_each(&s->conns, c)
+		n += c->wants_back && (c->phase == CONN_FAST || c->phase == CONN_BACK) &&
+		     conn_key_has_end(&c->key, end);
+	return n;
+}
+
+static int demote(struct client *cl, const struct tp_end *end)
+{
+	struct slow *s = cl->s;
+	struct conn *c;
+
+	if (cl->app.uid && cl->app.uid != geteuid())
+		return -EPERM;
+	cl->end = *end;
+	cl->demoted = 0;
+	cl->until_ns = s->now_ns + DEMOTE_NS;
+	conn_each(&s->conns, c) {
+		if (c->phase != CONN_FAST || !conn_key_has_end(&c->key, end))
+			continue;
+		cl->demoted++;
+		handback_begin(s, c, TP_WHY_DEMOTED);
+	}
+	list_add_tail(&s->ctl.demoting, &cl->waiting);
+	return 0;
+}
+
+static void answer_demote(struct client *cl, uint32_t remain)
+{
+	list_del(&cl->waiting);
+	json_open(&cl->out, NULL, '{');
+	json_str(&cl->out, "ifname", cl->s->att->nic.ifname);
+	json_num(&cl->out, "demoted", cl->demoted);
+	json_num(&cl->out, "remain", remain);
+	json_close(&cl->out, '}');
+	answer(cl);
+}
+
+static void expire_demotions(struct slow *s)
+{
+	list_each(l, n, &s->ctl.demoting) {
+		struct client *cl = container_of(l, struct client, waiting);
+		uint32_t remain = still_going(s, &cl->end);
+
+		if (!remain || cl->until_ns <= s->now_ns)
+			answer_demote(cl, remain);
+	}
+}
+
+void ctl_expire(struct slow *s)
+{
+	expire_queries(s);
+	expire_demotions(s);
 }
 
 /* --- requests of the command -------------------------------------------------------------- */
@@ -259,10 +327,13 @@ static int command(struct client *cl, const struct tp_ctl *m)
 		report_status(cl->s, &cl->out);
 		break;
 	case TP_CTL_WHY:
-		err = why_tell(cl->s, m->ask.pid, m->ask.port, &cl->out);
+		err = why_tell(cl->s, &m->ask.end, m->ask.pid, m->ask.port, &cl->out);
 		break;
 	case TP_CTL_FLOWS:
 		err = query_begin(cl);
+		return err ? err : -EINPROGRESS;
+	case TP_CTL_DEMOTE:
+		err = demote(cl, &m->ask.end);
 		return err ? err : -EINPROGRESS;
 	case TP_CTL_DETACH:
 		err = detach(cl, m);
@@ -401,6 +472,7 @@ int ctl_init(struct slow *s)
 	list_init(&s->ctl.clients);
 	list_init(&s->ctl.queries);
 	list_init(&s->ctl.waiting);
+	list_init(&s->ctl.demoting);
 	s->ctl.listener = (struct loop_source){ .fd = listen_for(s->att->nic.ifname),
 						.ready = listener_ready };
 	if (s->ctl.listener.fd < 0)

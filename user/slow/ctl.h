@@ -18,13 +18,14 @@ struct ctl {
 	struct list clients;
 	struct list queries;		/* FLOWS under way */
 	struct list waiting;		/* clients that wait for DETACH */
+	struct list demoting;		/* clients that wait for DEMOTE */
 };
 
 int ctl_init(struct slow *s);
 void ctl_fini(struct slow *s);
 /* c->last is fresh (FAST_EV_STATE). */
 void ctl_state(struct slow *s, struct conn *c);
-/* Queries that have waited long enough. */
+/* Queries and demotions that are done, or have waited long enough. */
 void ctl_expire(struct slow *s);
 /* All flows went back, @remain of which need translation: answer DETACH. */
 void ctl_detached(struct slow *s, uint32_t remain);

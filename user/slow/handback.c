@@ -138,6 +138,7 @@ void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason)
 		return;
 	c->wants_back = true;
 	c->reason = reason;
+	why_note_back(&s->why, &c->key, c->cookie, reason);
 	leave(s, c);
 }
 
@@ -578,7 +579,7 @@ static void on_flow_event(struct slow *s, struct conn *c, const struct fast_even
 		ctl_state(s, c);
 		return;
 	case FAST_EV_ODD:
-		handback_begin(s, c, TP_WHY_HANDED_BACK);
+		handback_begin(s, c, TP_WHY_URGENT);
 		return;
 	case FAST_EV_STRAY:
 	case FAST_EV_REGION_GONE:

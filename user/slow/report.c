@@ -89,7 +89,7 @@ void report_status(struct slow *s, struct text *t)
 	json_num(t, "setups", s->setups);
 	json_num(t, "ring_full", count[TP_V_XDP_RING_FULL_DROP] + count[TP_V_XDP_RING_FULL_PASS]);
 	json_num(t, "stale", s->upcall.stale);
-	why_counts(&s->why, "refused", t);
+	why_counts(&s->why, t);
 	report_fast(&f, t);
 	report_verdicts(count, t);
 	json_close(t, '}');
@@ -112,6 +112,8 @@ void report_flow(const struct conn *c, struct text *t)
 	json_end(t, "local", c->key.local_ip, c->key.local_port);
 	json_end(t, "remote", c->key.peer_ip, c->key.peer_port);
 	json_str(t, "state", conn_phase_name(c->phase));
+	if (c->wants_back)
+		json_str(t, "reason", why_name(c->reason));
 	json_str(t, "cc", st->cc);
 	json_num(t, "mss", st->mss);
 	json_num(t, "cwnd", st->cwnd);

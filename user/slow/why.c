@@ -32,6 +32,7 @@
 struct search {
 	struct slow *s;
 	struct ifaddrs *addrs;
+	const struct tp_end *end;	/* one with port 0: any */
 	uint32_t port;			/* 0 any */
 	bool by_pid;
 	uint32_t *inode;		/* of the process's sockets, if by_pid */
@@ -47,20 +48,44 @@ static const struct {
 #undef X
 };
 
-void why_note(struct why *w, const struct tp_flow_key *key, uint64_t cookie, enum tp_reason reason)
+const char *why_name(enum tp_reason reason)
 {
-	w->count[reason]++;
+	return reasons[reason].name;
+}
+
+static void remember(struct why *w, const struct tp_flow_key *key, uint64_t cookie,
+		     enum tp_reason reason)
+{
 	w->note[w->next++ % WHY_NOTES] =
 		(struct why_refusal){ .key = *key, .cookie = cookie, .reason = reason };
 }
 
-void why_counts(const struct why *w, const char *key, struct text *t)
+void why_note(struct why *w, const struct tp_flow_key *key, uint64_t cookie, enum tp_reason reason)
+{
+	w->count[reason]++;
+	remember(w, key, cookie, reason);
+}
+
+void why_note_back(struct why *w, const struct tp_flow_key *key, uint64_t cookie,
+		   enum tp_reason reason)
+{
+	w->back[reason]++;
+	remember(w, key, cookie, reason);
+}
+
+static void counts(const uint64_t count[TP_REASON_COUNT], const char *key, struct text *t)
 {
 	json_open(t, key, '{');
 	for (uint32_t i = 0; i < TP_REASON_COUNT; i++)
-		if (w->count[i])
-			json_num(t, reasons[i].name, w->count[i]);
+		if (count[i])
+			json_num(t, reasons[i].name, count[i]);
 	json_close(t, '}');
+}
+
+void why_counts(const struct why *w, struct text *t)
+{
+	counts(w->count, "refused", t);
+	counts(w->back, "handed_back", t);
 }
 
 static enum tp_reason noted(const struct why *w, uint64_t cookie)
@@ -84,8 +109,7 @@ static enum tp_reason reason_of(struct slow *s, const struct tp_flow_key *key, u
 	if (c && (c->phase == CONN_FAST || c->phase == CONN_CLAIM))
 		return TP_WHY_NONE;
 	if (c && c->phase > CONN_FAST)
-		return c->last.peer_fin || c->last.fin_sent ? TP_WHY_CLOSED_SIDE :
-							      TP_WHY_HANDED_BACK;
+		return c->wants_back ? c->reason : TP_WHY_CLOSED_SIDE;
 	return why;
 }
 
@@ -162,6 +186,7 @@ static bool is_wanted(const struct search *q, const struct inet_diag_msg *m,
 		      const struct tp_flow_key *key)
 {
 	return is_local(q, key->local_ip[3]) && has_inode(q, m->idiag_inode) &&
+	       conn_key_has_end(key, q->end) &&
 	       (!q->port || ntohs(key->local_port) == q->port || ntohs(key->peer_port) == q->port);
 }
 
@@ -242,9 +267,10 @@ static int list(struct search *q, int family)
 	return err < 0 ? err : 0;
 }
 
-int why_tell(struct slow *s, uint32_t pid, uint32_t port, struct text *t)
+int why_tell(struct slow *s, const struct tp_end *end, uint32_t pid, uint32_t port,
+	     struct text *t)
 {
-	struct search q = { .s = s, .port = port, .by_pid = pid, .t = t };
+	struct search q = { .s = s, .end = end, .port = port, .by_pid = pid, .t = t };
 	int err = pid ? read_inodes(&q, pid) : 0;
 
 	if (err)
