@@ -313,7 +313,7 @@ void host_init(struct sim *sim, int id)
 		.rto_us = s->srtt_us ? s->srtt_us + 200000 : 1000000,
 		.rto_min_us = 200000,
 		.retries2 = 15,
-		.max_pacing = ~0ULL,
+		.max_pacing = s->max_pacing[id],
 		.rx_order_max = s->host[id].rx_order,
 		.tx_order_max = s->host[id].tx_order,
 	};

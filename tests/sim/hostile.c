@@ -95,6 +95,8 @@ static void scribble(struct victim *v)
 
 static void order(struct victim *v)
 {
+	static const char *const names[] = { "reno", "cubic", "bbr", "dctcp" };
+
 	switch (rnd_below(&v->rnd, 300)) {
 	case 0:
 		tcp_close_tx(&v->tcp, v->now_ns);
@@ -109,7 +111,7 @@ static void order(struct victim *v)
 		tcp_set_mss(&v->tcp, (uint16_t)rnd_next(&v->rnd), v->now_ns);
 		break;
 	case 41 ... 80:
-		tcp_set_cc(&v->tcp, rnd_ppm(&v->rnd, 500000) ? "reno" : "cubic", v->now_ns);
+		tcp_set_cc(&v->tcp, names[rnd_below(&v->rnd, 4)], v->now_ns);
 		break;
 	default:
 		tcp_probe(&v->tcp, v->now_ns);
@@ -173,18 +175,19 @@ bool hostile_run(uint64_t seed)
 	struct victim v = { .seed = seed, .rnd = { seed }, .now_ns = 1000 * SEC };
 	uint32_t rx_order = (uint32_t)rnd_range(&v.rnd, 12, 18);
 	uint32_t tx_order = (uint32_t)rnd_range(&v.rnd, 12, 18);
-	uint8_t *arena = zeroed(8192), *data = zeroed(16384);
+	uint8_t *arena = zeroed(16384), *data = zeroed(16384);
 	struct tcp_begin b = {
 		.snd_una = (uint32_t)rnd_next(&v.rnd), .rcv_nxt = (uint32_t)rnd_next(&v.rnd),
 		.snd_wnd = 60000, .snd_wscale = 7, .rcv_wscale = (uint8_t)rnd_below(&v.rnd, 15),
 		.mss = 1448, .sack_ok = rnd_ppm(&v.rnd, 800000), .ts_ok = rnd_ppm(&v.rnd, 800000),
 		.ecn_ok = rnd_ppm(&v.rnd, 500000), .cwnd = 10, .ssthresh = ~0U,
 		.rto_us = 200000, .rto_min_us = 200000, .retries2 = 15, .cc = "cubic",
+		.max_pacing = rnd_ppm(&v.rnd, 500000) ? ~0ULL : rnd_next(&v.rnd) >> rnd_below(&v.rnd, 64),
 		.rx_order_max = rx_order, .tx_order_max = tx_order, .pool = &v.pool,
 	};
 
 	v.slot = zeroed(sizeof(*v.slot));
-	tcp_pool_init(&v.pool, arena, rnd_ppm(&v.rnd, 500000) ? 8192 : 1024);
+	tcp_pool_init(&v.pool, arena, rnd_ppm(&v.rnd, 500000) ? 16384 : 1024);
 	b.slot = v.slot;
 	b.rcv_edge = b.rcv_nxt + 60000;
 	b.rx = (struct tp_pipe_mem){ zeroed(TP_PIPE_SMALL), zeroed(1UL << rx_order) };

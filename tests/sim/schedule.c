@@ -59,6 +59,7 @@ static void make_host(struct host_cfg *h, struct rnd *r)
 
 void schedule_make(struct schedule *s, uint64_t seed)
 {
+	static const char *const names[] = { "cubic", "reno", "bbr", "dctcp" };
 	struct rnd r = { seed * 0xd1342543de82ef95ULL + 1 };
 	uint64_t delay = PICK(&r, 10000, 50000, 500000, 5 * MS, 50 * MS, 150 * MS);
 	bool conversation = rnd_ppm(&r, 200000);
@@ -75,7 +76,8 @@ void schedule_make(struct schedule *s, uint64_t seed)
 		s->isn[i] = rnd_ppm(&r, 500000) ? (uint32_t)rnd_next(&r)
 						: 0U - (uint32_t)rnd_below(&r, 100000);
 		s->wscale[i] = (uint8_t)PICK(&r, 0, 2, 7, 7, 10, 14);
-		strcpy(s->cc[i], rnd_ppm(&r, 500000) ? "cubic" : "reno");
+		strcpy(s->cc[i], names[rnd_below(&r, sizeof(names) / sizeof(names[0]))]);
+		s->max_pacing[i] = rnd_ppm(&r, 50000) ? PICK(&r, 20000, 1000000, 100000000) : ~0ULL;
 		make_link(&s->link[i], &r, delay);
 		make_host(&s->host[i], &r);
 		s->host[i].conversation = conversation;
@@ -109,6 +111,7 @@ bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
 			.read_gap_ns = 1000, .rx_order = 22, .tx_order = 22, .max_segs = 1,
 		};
 		memcpy(s->cc[i], cc, sizeof(cc));
+		s->max_pacing[i] = ~0ULL;
 	}
 	s->host[0].bytes = mbit * 1000000ULL / 8 * 10;		/* ten seconds' worth */
 	s->link[0].ns_per_byte = 8000 / mbit;

@@ -78,6 +78,7 @@ struct schedule {
 	uint32_t srtt_us;
 	uint32_t pool_bytes;
 	char cc[2][16];
+	uint64_t max_pacing[2];
 	struct link_cfg link[2];	/* 0: from host 0 to host 1 */
 	struct host_cfg host[2];
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* needs: user/fast/cc.c user/fast/cc_reno.c user/fast/cc_cubic.c */
+/* needs: user/fast/cc.c user/fast/cc_bbr.c user/fast/cc_cubic.c user/fast/cc_dctcp.c user/fast/cc_reno.c */
 /*
  * test_cc.c - the congestion controls, as functions of ACKs and a clock.
  */
@@ -40,6 +40,8 @@ static void names_are_linuxs(void **state)
 	(void)state;
 	assert_ptr_equal(cc_find("reno"), &cc_reno);
 	assert_ptr_equal(cc_find("cubic"), &cc_cubic);
+	assert_ptr_equal(cc_find("bbr"), &cc_bbr);
+	assert_ptr_equal(cc_find("dctcp"), &cc_dctcp);
 	assert_null(cc_find("vegas"));
 	assert_null(cc_find(""));
 	assert_ptr_equal(cc_default(), &cc_cubic);
@@ -47,10 +49,10 @@ static void names_are_linuxs(void **state)
 
 static void slow_start_doubles_and_stops_at_ssthresh(void **state)
 {
-	static const char *const names[] = { "reno", "cubic" };
+	static const char *const names[] = { "reno", "cubic", "dctcp" };
 
 	(void)state;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < 3; i++) {
 		struct cc c = start(names[i], 4, 14);
 
 		round_trip(&c, 1 * MS);
@@ -69,9 +71,9 @@ static void reno_adds_one_a_round_trip_and_halves(void **state)
 		round_trip(&c, i * 100 * MS);
 		assert_in_range(c.cwnd, 20 + i - 1, 20 + i);
 	}
-	assert_int_equal(c.ops->ssthresh(&c, 0), c.cwnd / 2);
+	assert_int_equal(c.ops->ssthresh(&c, CC_CUT_LOSS), c.cwnd / 2);
 	c.cwnd = 1;
-	assert_int_equal(c.ops->ssthresh(&c, 0), 2);
+	assert_int_equal(c.ops->ssthresh(&c, CC_CUT_LOSS), 2);
 }
 
 static void cubic_gives_up_three_tenths(void **state)
@@ -79,7 +81,7 @@ static void cubic_gives_up_three_tenths(void **state)
 	struct cc c = start("cubic", 100, 50);
 
 	(void)state;
-	assert_int_equal(c.ops->ssthresh(&c, 0), 70);
+	assert_int_equal(c.ops->ssthresh(&c, CC_CUT_LOSS), 70);
 }
 
 /* W_max = 1000, C = 0.4: K = cbrt(1000 * 0.3 / 0.4) = 9.1 s. */
@@ -89,7 +91,7 @@ static void cubic_is_back_at_its_maximum_after_k(void **state)
 	uint64_t now = 0;
 
 	(void)state;
-	c.cwnd = c.ssthresh = c.ops->ssthresh(&c, now);
+	c.cwnd = c.ssthresh = c.ops->ssthresh(&c, CC_CUT_LOSS);
 	for (; now < 4500 * MS; now += 100 * MS)
 		round_trip(&c, now);
 	assert_in_range(c.cwnd, 930, 975);	/* steep first */
@@ -108,7 +110,7 @@ static void cubic_is_never_slower_than_reno(void **state)
 
 	(void)state;
 	c.min_rtt_us = c.srtt_us = 1000;
-	c.cwnd = c.ssthresh = c.ops->ssthresh(&c, now);
+	c.cwnd = c.ssthresh = c.ops->ssthresh(&c, CC_CUT_LOSS);
 	/* a short round trip: the cubic curve hardly rises in 100 of them */
 	for (int i = 0; i < 100; i++, now += MS)
 		round_trip(&c, now);
@@ -120,7 +122,7 @@ static void cubic_stands_still_while_the_program_does(void **state)
 	struct cc a = start("cubic", 1000, 500), b;
 
 	(void)state;
-	a.cwnd = a.ssthresh = a.ops->ssthresh(&a, 0);
+	a.cwnd = a.ssthresh = a.ops->ssthresh(&a, CC_CUT_LOSS);
 	round_trip(&a, 100 * MS);
 	b = a;
 	round_trip(&a, 200 * MS);
@@ -167,6 +169,63 @@ static void a_window_that_is_not_used_does_not_grow(void **state)
 	assert_int_equal(d.cwnd, 10);
 }
 
+/* Round trips of 100 segments, @marked of them with CE. */
+static void marked_rounds(struct cc *c, int rounds, uint32_t marked)
+{
+	struct cc_ack a = { .rtt_us = 1000, .in_flight = 100 };
+	static uint32_t una;
+
+	for (; rounds; rounds--, una += 100) {
+		a.snd_una = una;
+		a.snd_nxt = una + 100;
+		a.acked = marked;
+		a.ece = true;
+		c->ops->marks(c, &a);
+		a.acked = 100 - marked;
+		a.ece = false;
+		c->ops->marks(c, &a);
+	}
+}
+
+static void dctcp_gives_up_half_of_the_share_that_is_marked(void **state)
+{
+	static const struct {
+		uint32_t marked, ssthresh_min, ssthresh_max;
+	} cases[] = { { 0, 1000, 1000 }, { 10, 945, 955 }, { 50, 735, 760 }, { 100, 500, 505 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct cc c = start("dctcp", 1000, 500);
+
+		marked_rounds(&c, 200, cases[i].marked);
+		assert_in_range(c.ops->ssthresh(&c, CC_CUT_ECN), cases[i].ssthresh_min,
+				cases[i].ssthresh_max);
+	}
+}
+
+static void dctcp_begins_as_if_all_were_marked(void **state)
+{
+	struct cc c = start("dctcp", 100, 50);
+
+	(void)state;
+	assert_int_equal(c.ops->ssthresh(&c, CC_CUT_ECN), 50);
+	marked_rounds(&c, 10, 0);
+	/* (15/16)^9 of it is left */
+	assert_in_range(c.ops->ssthresh(&c, CC_CUT_ECN), 70, 74);
+}
+
+static void dctcp_halves_after_a_loss_whatever_is_marked(void **state)
+{
+	struct cc c = start("dctcp", 100, 50);
+
+	(void)state;
+	marked_rounds(&c, 200, 0);
+	assert_int_equal(c.ops->ssthresh(&c, CC_CUT_LOSS), 50);
+	assert_int_equal(c.ops->ssthresh(&c, CC_CUT_TIMEOUT), 50);
+	c.cwnd = 2;
+	assert_int_equal(c.ops->ssthresh(&c, CC_CUT_LOSS), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +238,9 @@ int main(void)
 		cmocka_unit_test(cubic_stands_still_while_the_program_does),
 		cmocka_unit_test(hystart_leaves_slow_start_when_the_delay_grows),
 		cmocka_unit_test(a_window_that_is_not_used_does_not_grow),
+		cmocka_unit_test(dctcp_gives_up_half_of_the_share_that_is_marked),
+		cmocka_unit_test(dctcp_begins_as_if_all_were_marked),
+		cmocka_unit_test(dctcp_halves_after_a_loss_whatever_is_marked),
 	};
 
 	return cmocka_run_group_tests_name("cc", tests, NULL, NULL);

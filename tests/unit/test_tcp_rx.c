@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* needs: user/fast/tcp.c user/fast/tcp_ack.c user/fast/tcp_ooo.c user/fast/tcp_pool.c */
 /* needs: user/fast/tcp_recover.c user/fast/tcp_rx.c user/fast/tcp_sack.c user/fast/tcp_timer.c */
-/* needs: user/fast/tcp_tx.c user/fast/rtt.c user/fast/cc.c user/fast/cc_cubic.c user/fast/cc_reno.c */
+/* needs: user/fast/tcp_tx.c user/fast/tcp_rate.c user/fast/tcp_pace.c user/fast/rtt.c */
+/* needs: user/fast/cc.c user/fast/cc_bbr.c user/fast/cc_cubic.c user/fast/cc_dctcp.c user/fast/cc_reno.c */
 /*
  * test_tcp_rx.c - segments in: order, holes, the window offered, acceptability, FIN, RST.
  */

@@ -6,7 +6,9 @@
 
 #include <string.h>
 
-static const struct cc_ops *const all[] = { &cc_cubic, &cc_reno };
+static const struct cc_ops *const all[] = {
+	&cc_cubic, &cc_bbr, &cc_reno, &cc_dctcp, &cc_dctcp_reno,
+};
 
 const struct cc_ops *cc_find(const char *name)
 {

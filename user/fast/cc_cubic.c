@@ -151,12 +151,12 @@ static void acked(struct cc *c, const struct cc_ack *a)
 		avoid(c, a, left);
 }
 
-static uint32_t ssthresh(struct cc *c, uint64_t now_ns)
+static uint32_t ssthresh(struct cc *c, enum cc_cut why)
 {
 	struct cubic *q = cubic(c);
 	double less = c->cwnd * BETA;
 
-	(void)now_ns;
+	(void)why;
 	q->epoch_ns = 0;
 	/* fast convergence: leave room for a newcomer */
 	q->w_max = c->cwnd < q->w_max ? c->cwnd * (1 + BETA) / 2 : c->cwnd;
@@ -168,9 +168,8 @@ static void restart(struct cc *c, uint64_t now_ns, uint64_t idle_ns)
 {
 	struct cubic *q = cubic(c);
 
-	(void)now_ns;
 	if (q->epoch_ns)
-		q->epoch_ns += idle_ns;
+		q->epoch_ns = q->epoch_ns + idle_ns < now_ns ? q->epoch_ns + idle_ns : now_ns;
 }
 
 const struct cc_ops cc_cubic = {

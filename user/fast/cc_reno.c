@@ -10,7 +10,7 @@ static void init(struct cc *c, uint64_t now_ns)
 	c->cwnd_cnt = 0;
 }
 
-static void acked(struct cc *c, const struct cc_ack *a)
+void cc_reno_acked(struct cc *c, const struct cc_ack *a)
 {
 	uint32_t left = a->acked;
 
@@ -22,15 +22,23 @@ static void acked(struct cc *c, const struct cc_ack *a)
 		cc_avoid(c, c->cwnd, left);
 }
 
-static uint32_t ssthresh(struct cc *c, uint64_t now_ns)
+static uint32_t ssthresh(struct cc *c, enum cc_cut why)
 {
-	(void)now_ns;
+	(void)why;
 	return c->cwnd / 2 > 2 ? c->cwnd / 2 : 2;
 }
 
 const struct cc_ops cc_reno = {
 	.name = "reno",
 	.init = init,
-	.acked = acked,
+	.acked = cc_reno_acked,
+	.ssthresh = ssthresh,
+};
+
+/* What Linux calls dctcp on a connection without ECN. */
+const struct cc_ops cc_dctcp_reno = {
+	.name = "dctcp-reno",
+	.init = init,
+	.acked = cc_reno_acked,
 	.ssthresh = ssthresh,
 };

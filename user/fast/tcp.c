@@ -32,6 +32,8 @@ void tcp_look_tx(struct tcp *t)
 	if (!pipe_geom_ok(geom) || pipe_order(geom) > t->tx_order_max ||
 	    head - t->tx_tail > pipe_size(geom))
 		return;
+	if (t->flags & T_RATE)
+		tcp_rate_app(t);
 	t->tx_head = head;
 	t->tx_geom = geom;
 }
@@ -41,7 +43,7 @@ uint32_t tcp_die(struct tcp *t, int err, uint32_t why)
 {
 	t->flags |= T_DEAD;
 	t->err = err;
-	t->rtx_at = t->ack_at = t->push_at = TCP_NEVER;
+	t->rtx_at = t->ack_at = t->push_at = t->pace_due = TCP_NEVER;
 	atomic_store_explicit(&t->slot->err, (uint32_t)err, memory_order_relaxed);
 	atomic_fetch_or_explicit(&t->slot->fast_flags, TP_F_ERR, memory_order_release);
 	return why | TCP_DO_READABLE | TCP_DO_WRITABLE;
@@ -59,8 +61,10 @@ static void init_cc(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 		.mss = t->mss,
 		.srtt_us = t->rtt.srtt_us,
 		.min_rtt_us = t->rtt.min_us,
+		.max_pacing = b->max_pacing,
 	};
 	t->cc.ops->init(&t->cc, now_ns);
+	tcp_rate_begin(t, now_ns);
 }
 
 static void init_rx(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
@@ -93,9 +97,8 @@ static void init_tx(struct tcp *t, const struct tcp_begin *b)
 	t->ts_offset = b->ts_offset;
 	t->retries2 = b->retries2;
 	t->user_timeout_ms = b->user_timeout_ms;
-	t->max_pacing = b->max_pacing;
 	t->reo_steps = 1;
-	t->rtx_at = t->ack_at = t->push_at = TCP_NEVER;
+	t->rtx_at = t->ack_at = t->push_at = t->pace_due = TCP_NEVER;
 	tcp_set_mss_now(t);
 }
 
@@ -221,9 +224,9 @@ int tcp_set_cc(struct tcp *t, const char *name, uint64_t now_ns)
 	if (ops == t->cc.ops)
 		return 0;
 	t->cc.ops = ops;
-	t->cc.pacing_rate = 0;
 	memset(t->cc.priv, 0, sizeof(t->cc.priv));
 	ops->init(&t->cc, now_ns);
+	tcp_rate_begin(t, now_ns);
 	return 0;
 }
 

@@ -49,10 +49,13 @@ static void take_window(struct tcp *t, const struct tcp_seg *s)
 	}
 }
 
-/* The tx pipe should hold two windows: one in flight, one for the next round trip. */
+/* The tx pipe should hold two windows: one in flight, one for the next round trip. Three, where
+ * recovery does not shrink the window (Linux's sndbuf_expand).
+ */
 static bool widen_want(struct tcp *t)
 {
-	uint64_t want = 2ULL * t->cc.cwnd * t->mss, most = 1ULL << t->tx_order_max;
+	uint64_t windows = t->flags & T_RATE ? 3 : 2;
+	uint64_t want = windows * t->cc.cwnd * t->mss, most = 1ULL << t->tx_order_max;
 	uint64_t pow2 = tcp_min(WANT_MIN, (uint32_t)most);
 
 	if (want <= t->tx_want)
@@ -141,9 +144,9 @@ static bool cwnd_limited(const struct tcp *t)
 	return t->cc.cwnd < t->cc.ssthresh && t->cc.cwnd * (uint64_t)t->mss < 2ULL * t->max_out;
 }
 
-static void tell_cc(struct tcp *t, const struct tcp_acked *a)
+static struct cc_ack cc_ack(struct tcp *t, const struct tcp_acked *a)
 {
-	struct cc_ack c = {
+	return (struct cc_ack){
 		.now_ns = a->now_ns,
 		.acked = to_segs(t, a->delivered),
 		.in_flight = (a->prior_pipe + t->mss - 1) / t->mss,
@@ -153,15 +156,28 @@ static void tell_cc(struct tcp *t, const struct tcp_acked *a)
 		.ece = a->ece,
 		.cwnd_limited = true,
 	};
-
-	t->cc.ops->acked(&t->cc, &c);
 }
 
-/* Not while the program, or the peer's window, is the limit: such a window was not tested. */
-static void grow_cwnd(struct tcp *t, const struct tcp_acked *a)
+/* Tell the congestion control. @grow: nothing forbids a larger window. It grows only while
+ * it is the limit: one that the program or the peer's window does not fill was not tested.
+ */
+static void tell_cc(struct tcp *t, const struct tcp_acked *a, bool grow)
 {
-	if (cwnd_limited(t))
-		tell_cc(t, a);
+	struct cc_ack c;
+
+	if (t->flags & T_RATE) {
+		c = cc_ack(t, a);
+		tcp_rate_control(t, &c, a);
+		return;
+	}
+	grow = grow && cwnd_limited(t);
+	if (!grow && !(t->flags & T_ECN && t->cc.ops->marks))
+		return;
+	c = cc_ack(t, a);
+	if (t->cc.ops->marks)
+		t->cc.ops->marks(&t->cc, &c);
+	if (grow)
+		t->cc.ops->acked(&t->cc, &c);
 }
 
 /* After snd_una moved. Recovery may have begun to wait for reordered segments. */
@@ -200,7 +216,7 @@ uint32_t tcp_ack_plain(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	todo = free_acked(t, s->ack);
 	progress(t);
 	take_rtt(t, s, &a);
-	grow_cwnd(t, &a);
+	tell_cc(t, &a, true);
 	rearm(t, now_ns);
 	return todo | tcp_output_due(t);
 }
@@ -216,7 +232,7 @@ static bool is_duplicate(const struct tcp *t, const struct tcp_seg *s, uint32_t 
 static void ecn_echo(struct tcp *t, const struct tcp_acked *a)
 {
 	if (t->ca <= TCP_DISORDER && a->prior_una != t->snd_nxt)
-		tcp_enter_cwr(t, a->now_ns);
+		tcp_enter_cwr(t);
 }
 
 uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
@@ -244,8 +260,7 @@ uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 		ecn_echo(t, &a);
 	tcp_recover_ack(t, s, &a);
 	/* in disorder only what is acknowledged counts, unless the path is known to reorder */
-	if ((a.advanced || (a.sacked && t->flags & T_REORDERED)) && !tcp_in_reduction(t))
-		grow_cwnd(t, &a);
+	tell_cc(t, &a, (a.advanced || (a.sacked && t->flags & T_REORDERED)) && !tcp_in_reduction(t));
 	if (a.advanced)
 		rearm(t, now_ns);
 	return todo | tcp_output_due(t);

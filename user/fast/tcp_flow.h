@@ -9,6 +9,8 @@
  *	tcp_sack.c	the scoreboard: what was sent when, what arrived, what is lost
  *	tcp_recover.c	what to do about loss: recovery, timeout, probe, undo
  *	tcp_tx.c	a segment out
+ *	tcp_rate.c	how fast bytes arrive at the peer
+ *	tcp_pace.c	how fast they may leave
  *	tcp_timer.c	when something must happen though nothing arrives
  *	tcp_pool.c	memory to borrow while much is missing
  *
@@ -62,6 +64,8 @@
 #define T_FRTO_NEW	(1U << 27)	/* F-RTO: new data first, it will tell */
 #define T_RTX_ANY	(1U << 28)	/* something was retransmitted in this episode */
 #define T_TLP_OUT	(1U << 29)	/* a loss probe is outstanding, up to tlp_seq */
+#define T_RATE		(1U << 30)	/* cc.ops->control wants to know delivery rates */
+#define T_PACED		(1U << 31)	/* bytes leave at cc.pacing_rate at most */
 
 /* Any of these: tcp_rx takes the long path. */
 #define T_SLOW		(T_PEER_FIN | T_FIN_AHEAD | T_RELEASED | T_DEAD | T_ECE | T_DSACK | \
@@ -89,7 +93,10 @@ struct tcp_rec {
 	uint32_t start, end;
 	uint32_t sent;			/* tcp_tick() when it was sent last */
 	uint8_t flags;
-	uint8_t pad[3];
+	bool rated;			/* sent under T_RATE, so that these are set: */
+	bool app_limited;
+	uint8_t pad;
+	uint32_t delivered, delivered_at, first_sent;
 };
 
 struct tcp {
@@ -145,6 +152,18 @@ struct tcp {
 	uint32_t max_used;		/* most bytes in flight since cwnd_ns */
 	uint64_t cwnd_ns;		/* when cwnd was last the limit, or was adapted */
 	uint32_t acked_frac;		/* delivered bytes not yet counted as a segment */
+
+	/* T_RATE (tcp_rate.c), in bytes and ticks */
+	uint32_t delivered;		/* so many have arrived at the peer, modulo 2^32 */
+	uint32_t delivered_at;		/* when that last grew */
+	uint32_t first_sent;		/* when what arrived last was sent */
+	uint32_t app_mark;		/* cc.app_limited until so many are delivered */
+
+	/* T_PACED (tcp_pace.c) */
+	uint32_t pace_left;		/* bytes of the burst under way */
+	bool pace_waits;		/* something has waited for pace_at */
+	uint64_t pace_at;		/* when the next burst may leave */
+	uint64_t pace_due;		/* tcp_timer at pace_at, else TCP_NEVER */
 	bool pingpong;			/* interactive: delay ACKs, an answer will carry them */
 	struct cc cc;
 
@@ -165,7 +184,6 @@ struct tcp {
 	uint64_t stall_ns;		/* first retransmission or probe without progress; 0 none */
 	uint32_t probes;		/* unanswered zero-window probes */
 	uint32_t retries2, user_timeout_ms;
-	uint64_t max_pacing;
 
 	/* receive: the exceptional */
 	uint32_t rcv_fin;
@@ -196,6 +214,9 @@ struct tcp_acked {
 	uint32_t lost;			/* bytes newly deemed lost */
 	int64_t rtt_us;			/* of the oldest byte acknowledged, < 0 none */
 	int64_t last_rtt_us;		/* of the newest one: without the peer's delay */
+	uint32_t since, since_at;	/* T_RATE: delivered when the newest of it was sent, and ... */
+	uint32_t send_ticks;		/* ... how long sending it and what was before it took */
+	bool rate_known, app_limited;	/* these three are set; the program set the pace */
 	bool advanced;			/* snd_una moved */
 	bool rtx_acked;			/* something that was retransmitted is acknowledged */
 	bool orig_sacked;		/* something arrived that never was retransmitted */
@@ -300,7 +321,18 @@ void tcp_recover_ack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a
 void tcp_recover_reorder(struct tcp *t, uint64_t now_ns);	/* the reordering timer */
 void tcp_recover_timeout(struct tcp *t, uint64_t now_ns);	/* the retransmission timer */
 void tcp_recover_resize(struct tcp *t);	/* the path takes less than was sent */
-void tcp_enter_cwr(struct tcp *t, uint64_t now_ns);
+void tcp_enter_cwr(struct tcp *t);
+
+/* tcp_rate.c */
+void tcp_rate_begin(struct tcp *t, uint64_t now_ns);	/* by the congestion control's needs */
+void tcp_rate_sent(struct tcp *t, struct tcp_rec *r, uint64_t now_ns);
+void tcp_rate_arrived(struct tcp *t, const struct tcp_rec *r, struct tcp_acked *a);
+void tcp_rate_app(struct tcp *t);		/* the program wrote: had it paused? */
+void tcp_rate_control(struct tcp *t, const struct cc_ack *c, const struct tcp_acked *a);
+
+/* tcp_pace.c */
+uint32_t tcp_pace_room(struct tcp *t, uint64_t now_ns);	/* bytes that may leave now */
+void tcp_pace_sent(struct tcp *t, uint32_t bytes);
 
 /* tcp_timer.c */
 void tcp_arm_rtx(struct tcp *t, uint64_t now_ns);	/* restart: data sent, or una moved */

@@ -3,7 +3,7 @@
  * tcp_pool.h - memory that flows borrow while a path loses or reorders.
  *
  * A flow has room of its own for a few scoreboard records and a few out-of-order runs, which
- * is all that a good path needs. For more it borrows a block, 1 KiB, then 8 KiB, and gives it
+ * is all that a good path needs. For more it borrows a block, 1 KiB, then 16 KiB, and gives it
  * back when nothing is missing any more. One pool a fast thread, over one arena: no locks, no
  * malloc. When the pool is empty a flow does with what it has (tcp_sack.c, tcp_ooo.c).
  */
@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #define TCP_POOL_CLASSES	3	/* class 0: the flow's own */
-#define TCP_POOL_BYTES		(32U << 20)	/* a good arena: 4096 large blocks */
+#define TCP_POOL_BYTES		(32U << 20)	/* a good arena: 2048 large blocks */
 
 struct tcp_pool {
 	unsigned char *arena;
@@ -22,7 +22,7 @@ struct tcp_pool {
 	void *free[TCP_POOL_CLASSES];	/* each block begins with the next one's address */
 };
 
-static inline size_t tcp_pool_bytes(uint32_t class) { return class == 1 ? 1024 : 8192; }
+static inline size_t tcp_pool_bytes(uint32_t class) { return class == 1 ? 1024 : 16384; }
 
 /* @arena: aligned to 8 bytes, zero or not; touched as it is used. */
 void tcp_pool_init(struct tcp_pool *p, void *arena, size_t size);

@@ -28,11 +28,11 @@ static void begin_episode(struct tcp *t)
 }
 
 /* The window goes down, once an episode. */
-static void reduce(struct tcp *t, uint64_t now_ns)
+static void reduce(struct tcp *t, enum cc_cut why)
 {
 	t->cc.prior_cwnd = t->cc.cwnd;
 	t->cc.prior_ssthresh = t->cc.ssthresh;
-	t->cc.ssthresh = t->cc.ops->ssthresh(&t->cc, now_ns);
+	t->cc.ssthresh = t->cc.ops->ssthresh(&t->cc, why);
 	t->cc.cwnd_cnt = 0;
 	t->prr_delivered = 0;
 	t->prr_out = 0;
@@ -40,21 +40,21 @@ static void reduce(struct tcp *t, uint64_t now_ns)
 		t->flags |= T_CWR;
 }
 
-void tcp_enter_cwr(struct tcp *t, uint64_t now_ns)
+void tcp_enter_cwr(struct tcp *t)
 {
 	if (t->ca >= TCP_CWR)
 		return;
 	t->high_seq = t->snd_nxt;
 	t->flags &= ~T_UNDO;
-	reduce(t, now_ns);
+	reduce(t, CC_CUT_ECN);
 	t->ca = TCP_CWR;
 }
 
-static void enter_recovery(struct tcp *t, uint64_t now_ns)
+static void enter_recovery(struct tcp *t)
 {
 	begin_episode(t);
 	if (t->ca != TCP_CWR)
-		reduce(t, now_ns);
+		reduce(t, CC_CUT_LOSS);
 	t->flags |= T_FORCE_RTX;
 	t->ca = TCP_RECOVERY;
 }
@@ -70,7 +70,7 @@ static void settle(struct tcp *t)
 
 static void end_reduction(struct tcp *t)
 {
-	if (t->cc.ssthresh < CC_SSTHRESH_INF)
+	if (t->cc.ssthresh < CC_SSTHRESH_INF && !(t->flags & T_RATE))
 		t->cc.cwnd = t->cc.ssthresh;
 	settle(t);
 }
@@ -82,7 +82,8 @@ static void undo(struct tcp *t)
 		t->flags |= T_REORDERED;
 	if (t->cc.ops->undo)
 		t->cc.ops->undo(&t->cc);
-	t->cc.cwnd = tcp_max(t->cc.cwnd, t->cc.prior_cwnd);
+	if (!(t->flags & T_RATE))
+		t->cc.cwnd = tcp_max(t->cc.cwnd, t->cc.prior_cwnd);
 	t->cc.ssthresh = tcp_max(t->cc.ssthresh, t->cc.prior_ssthresh);
 	t->flags &= ~(T_UNDO | T_CWR);
 }
@@ -115,7 +116,7 @@ static void proportional(struct tcp *t, const struct tcp_acked *a)
 	uint32_t arrived = (a->delivered + t->mss - 1) / t->mss;
 	uint64_t sent = t->prr_out, may;
 
-	if (!arrived && !a->dup)
+	if (t->flags & T_RATE || (!arrived && !a->dup))
 		return;
 	t->prr_delivered += arrived;
 	if (flight > ssthresh) {
@@ -145,7 +146,7 @@ static void probe_outcome(struct tcp *t, const struct tcp_seg *s, const struct t
 		t->flags &= ~T_TLP_OUT;
 	} else if (seq_after(s->ack, t->tlp_seq)) {
 		t->flags &= ~T_TLP_OUT;
-		tcp_enter_cwr(t, a->now_ns);
+		tcp_enter_cwr(t);
 		if (t->ca == TCP_CWR)
 			end_reduction(t);
 	} else if (!a->advanced && !a->sacked && a->dup) {
@@ -325,7 +326,7 @@ void tcp_recover_ack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a
 		return;
 	find_loss(t, a);
 	if (t->ca < TCP_RECOVERY && t->lost)
-		enter_recovery(t, a->now_ns);
+		enter_recovery(t);
 	else if (t->ca < TCP_CWR)
 		t->ca = t->sacked || t->dupacks ? TCP_DISORDER : TCP_OPEN;
 	if (tcp_in_reduction(t))
@@ -338,7 +339,7 @@ void tcp_recover_reorder(struct tcp *t, uint64_t now_ns)
 
 	find_loss_rack(t, &a);
 	if (t->ca < TCP_RECOVERY && t->lost)
-		enter_recovery(t, now_ns);
+		enter_recovery(t);
 	if (t->ca == TCP_RECOVERY)
 		proportional(t, &a);
 }
@@ -369,7 +370,7 @@ void tcp_recover_timeout(struct tcp *t, uint64_t now_ns)
 		tcp_board_forget_sack(t);	/* what was SACKed is asked for: reneged */
 	if (anew || t->ca != TCP_LOSS) {
 		if (!tcp_in_reduction(t) || anew)
-			reduce(t, now_ns);
+			reduce(t, CC_CUT_TIMEOUT);
 		begin_episode(t);
 		t->flags |= T_FRTO;
 	}

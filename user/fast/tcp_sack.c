@@ -60,9 +60,12 @@ static void join(struct tcp *t, uint32_t i)
 {
 	struct tcp_rec *a = rec_at(t, i), *b = a + 1;
 
-	a->end = b->end;
-	if (seq_after(b->sent, a->sent))
-		a->sent = b->sent;
+	if (seq_after(b->sent, a->sent)) {
+		b->start = a->start;
+		*a = *b;
+	} else {
+		a->end = b->end;
+	}
 	remove_rec(t, i + 1);
 }
 
@@ -228,7 +231,10 @@ void tcp_board_sent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_ns
 		make_room(t, 1);
 	else
 		t->first_rec = 0;
-	*append_rec(t) = (struct tcp_rec){ .start = start, .end = end, .sent = tick };
+	last = append_rec(t);
+	*last = (struct tcp_rec){ .start = start, .end = end, .sent = tick };
+	if (t->flags & T_RATE)
+		tcp_rate_sent(t, last, now_ns);
 }
 
 /* @len bytes of @r up to @end have just been found to have arrived. */
@@ -278,6 +284,8 @@ static void ack_rec(struct tcp *t, struct tcp_rec *r, uint32_t end, struct tcp_a
 			note_original(t, a, r, end);
 		}
 		note_arrival(t, a, r, end);
+		if (t->flags & T_RATE)
+			tcp_rate_arrived(t, r, a);
 	}
 	if (r->flags)
 		uncount(t, r, len);
@@ -312,6 +320,8 @@ static void sack_rec(struct tcp *t, struct tcp_rec *r, struct tcp_acked *a)
 		note_original(t, a, r, r->end);
 	}
 	note_arrival(t, a, r, r->end);
+	if (t->flags & T_RATE)
+		tcp_rate_arrived(t, r, a);
 	a->delivered += rec_len(r);
 	a->sacked = true;
 	set_flags(t, r, R_SACKED);
@@ -438,6 +448,8 @@ void tcp_board_resent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_
 			continue;
 		r = rec_at(t, i);
 		r->sent = tcp_tick(now_ns);
+		if (t->flags & T_RATE)
+			tcp_rate_sent(t, r, now_ns);
 		set_flags(t, r, r->flags | R_RTX | R_EVER);
 	}
 	join_neighbours(t);

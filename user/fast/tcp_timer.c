@@ -9,6 +9,7 @@
  *		PERSIST	nothing in flight, and the peer's window is closed (RFC 9293 3.8.6.1)
  *	ack_at	delayed ACK
  *	push_at	a corked partial segment has waited 200 ms
+ *	pace_due a paced flow may send again
  *
  * A connection is given up, ETIMEDOUT, when retransmissions or probes find no answer for as
  * long as tcp_retries2 doublings take, or for TCP_USER_TIMEOUT.
@@ -83,7 +84,7 @@ static void arm_rto(struct tcp *t, uint64_t now_ns)
 /* Something waits to be sent, and not for the program or the cork. */
 static bool window_blocks(const struct tcp *t)
 {
-	if (t->push_at != TCP_NEVER)
+	if (t->push_at != TCP_NEVER || t->pace_due != TCP_NEVER)
 		return false;
 	return tcp_unsent(t) || tcp_fin_due(t);
 }
@@ -188,7 +189,7 @@ static void on_delayed_ack(struct tcp *t)
 
 uint64_t tcp_deadline(const struct tcp *t)
 {
-	return min_u64(t->rtx_at, min_u64(t->ack_at, t->push_at));
+	return min_u64(min_u64(t->rtx_at, t->pace_due), min_u64(t->ack_at, t->push_at));
 }
 
 uint32_t tcp_timer(struct tcp *t, uint64_t now_ns)
@@ -203,6 +204,8 @@ uint32_t tcp_timer(struct tcp *t, uint64_t now_ns)
 		t->push_at = TCP_NEVER;
 		t->flags |= T_PUSH;
 	}
+	if (t->pace_due <= now_ns)
+		t->pace_due = TCP_NEVER;
 	if (t->rtx_at <= now_ns)
 		todo = on_rtx(t, now_ns);
 	return todo | tcp_output_due(t);

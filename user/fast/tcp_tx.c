@@ -10,6 +10,7 @@
  *	a bare ACK, if none of these carried it
  *
  * Several full segments may leave as one tcp_out (GSO), never together with SACK blocks.
+ * All of these but the probe and the bare ACK wait for their time in a flow that is paced.
  * A partial segment is held back (Nagle's rule as Linux has it: while a partial one is in
  * flight), and so is a segment that the window would cut short (silly window), until
  * the persist timer sets T_FORCE_WND.
@@ -111,6 +112,19 @@ static bool hold_partial(struct tcp *t, uint64_t now_ns)
 	       t->snd_una != t->snd_nxt;
 }
 
+/* @len, or as many whole segments of it as the pace allows now. */
+static uint32_t paced(struct tcp *t, uint64_t now_ns, uint32_t len, uint32_t seg)
+{
+	uint32_t room;
+
+	if (!(t->flags & T_PACED) || !len)
+		return len;
+	room = tcp_pace_room(t, now_ns);
+	if (len <= room || !room)
+		return tcp_min(len, room);
+	return tcp_min(len, tcp_max(room / seg, 1) * seg);
+}
+
 /* Bytes of new data that may go in one tcp_out; *ret_cwnd: cwnd is what forbids more. */
 static uint32_t may_send(struct tcp *t, uint64_t now_ns, uint32_t seg, uint32_t max_segs,
 			 bool *ret_cwnd)
@@ -137,7 +151,7 @@ static uint32_t may_send(struct tcp *t, uint64_t now_ns, uint32_t seg, uint32_t 
 	tail = len % seg;
 	if (tail && len == unsent && hold_partial(t, now_ns))
 		len -= tail;
-	return len;
+	return paced(t, now_ns, len, seg);
 }
 
 /* What ssthresh would be if the window now shown to be unused had been lost (Linux's
@@ -153,7 +167,7 @@ static void shrink_unused(struct tcp *t, uint64_t now_ns)
 {
 	uint32_t used = tcp_max((t->max_used + t->mss - 1) / t->mss, CWND_INIT);
 
-	if (t->ca == TCP_OPEN && used < t->cc.cwnd) {
+	if (t->ca == TCP_OPEN && used < t->cc.cwnd && !(t->flags & T_RATE)) {
 		remember_ssthresh(t);
 		t->cc.cwnd = (t->cc.cwnd + used) / 2;
 	}
@@ -191,9 +205,7 @@ static void after_idle(struct tcp *t, uint64_t now_ns)
 	uint64_t idle = now_ns - t->sent_ns, rto = t->rtt.rto_us * 1000ULL;
 	uint32_t least = tcp_min(t->cc.cwnd, CWND_INIT);
 
-	if (t->cc.ops->restart && idle > t->rtt.srtt_us * 1000ULL)
-		t->cc.ops->restart(&t->cc, now_ns, idle);
-	if (idle <= rto || t->ca != TCP_OPEN)
+	if (idle <= rto || t->ca != TCP_OPEN || t->flags & T_RATE)
 		return;
 	remember_ssthresh(t);
 	for (; idle > rto && t->cc.cwnd > least; idle -= rto)
@@ -210,6 +222,8 @@ static void sent_new(struct tcp *t, struct tcp_out *o, uint32_t seg, uint64_t no
 	uint32_t end = o->seq + o->len + !!(o->flags & TH_FIN);
 	bool was_quiet = t->snd_una == t->snd_nxt;
 
+	if (was_quiet && t->cc.ops->restart && now_ns - t->sent_ns > t->rtt.srtt_us * 1000ULL)
+		t->cc.ops->restart(&t->cc, now_ns, now_ns - t->sent_ns);
 	tcp_board_sent(t, o->seq, end, now_ns);
 	t->snd_nxt = end;
 	if (o->len % seg) {
@@ -221,6 +235,8 @@ static void sent_new(struct tcp *t, struct tcp_out *o, uint32_t seg, uint64_t no
 	t->flags &= ~(T_PUSH | T_FORCE_WND | T_PROBE);
 	t->push_at = TCP_NEVER;
 	t->tx_bytes += o->len;
+	if (t->flags & T_PACED)
+		tcp_pace_sent(t, o->len);
 	if (tcp_in_reduction(t))
 		t->prr_out += (o->len + t->mss - 1) / t->mss;
 	atomic_store_explicit(&t->slot->tx_sent, o->pos + o->len, memory_order_relaxed);
@@ -298,6 +314,8 @@ static void note_resent(struct tcp *t, const struct tcp_out *o, uint32_t end, ui
 	if (!t->stall_ns)
 		t->stall_ns = now_ns;
 	t->undo_rtx += end - o->seq;
+	if (t->flags & T_PACED)
+		tcp_pace_sent(t, o->len);
 	t->retransmits++;
 	if (tcp_in_reduction(t))
 		t->prr_out += (o->len + t->mss - 1) / t->mss;
@@ -337,7 +355,7 @@ static bool resend_lost(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struc
 	len = tcp_min(len, seg * (blocks ? 1 : max_segs));
 	if (len > room)
 		len = (uint32_t)room / seg * seg;
-	len = may_resend(t, start, len);
+	len = paced(t, now_ns, may_resend(t, start, len), seg);
 	if (!len)
 		return false;
 	resend(t, start, len, now_ns, o);

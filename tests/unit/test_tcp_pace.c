@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/* needs: user/fast/tcp.c user/fast/tcp_ack.c user/fast/tcp_ooo.c user/fast/tcp_pool.c */
+/* needs: user/fast/tcp_recover.c user/fast/tcp_rx.c user/fast/tcp_sack.c user/fast/tcp_timer.c */
+/* needs: user/fast/tcp_tx.c user/fast/tcp_rate.c user/fast/tcp_pace.c user/fast/rtt.c */
+/* needs: user/fast/cc.c user/fast/cc_bbr.c user/fast/cc_cubic.c user/fast/cc_dctcp.c user/fast/cc_reno.c */
+/*
+ * test_tcp_pace.c - bytes leave at a rate; how fast they arrive is measured.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+
+#include "tcp_rig.h"
+
+/* A flow that may send @rate bytes a second; its window is no limit. */
+static struct rig *paced(uint64_t rate)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	b.max_pacing = rate;
+	b.cwnd = 1000;
+	b.snd_wnd = 1 << 20;
+	r = rig_new(&b);
+	r->tcp.tx_bytes = 1 << 20;	/* the first segments are free */
+	return r;
+}
+
+/* Sends what may be sent until @ns have passed; returns bytes. */
+static uint64_t send_for(struct rig *r, uint64_t ns, uint64_t late_ns)
+{
+	uint64_t end = r->now + ns, before = r->tcp.tx_bytes, at;
+
+	for (;;) {
+		rig_drain(r);
+		at = tcp_deadline(&r->tcp);
+		if (at > end)
+			break;
+		r->now = (at > r->now ? at : r->now) + late_ns;
+		tcp_timer(&r->tcp, r->now);
+	}
+	r->now = end;
+	return r->tcp.tx_bytes - before;
+}
+
+static void so_max_pacing_rate_spreads_what_is_sent(void **state)
+{
+	struct rig *r = paced(1000000);
+
+	(void)state;
+	rig_write(r, 200000);
+	assert_in_range(send_for(r, 50 * MS, 0), 48000, 54000);
+	rig_free(r);
+}
+
+static void a_burst_is_two_segments_or_a_millisecond(void **state)
+{
+	struct rig *slow = paced(1000000), *fast = paced(20000000);
+
+	(void)state;
+	rig_write(slow, 100000);
+	assert_int_equal(rig_drain(slow), 2);
+	assert_int_equal(tcp_deadline(&slow->tcp) - slow->now, 2 * MS);
+	rig_write(fast, 100000);
+	assert_in_range(rig_drain(fast), 18, 21);
+	rig_free(slow);
+	rig_free(fast);
+}
+
+static void a_late_timer_is_made_up_for(void **state)
+{
+	struct rig *r = paced(10000000);
+
+	(void)state;
+	rig_write(r, 250000);
+	assert_in_range(send_for(r, 20 * MS, 100000), 190000, 212000);
+	rig_free(r);
+}
+
+static void silence_is_not_made_up_for(void **state)
+{
+	struct rig *r = paced(1000000);
+
+	(void)state;
+	rig_write(r, 2000);
+	rig_drain(r);
+	rig_pass(r, 20 * MS);
+	rig_ack(r, 2000);
+	rig_pass(r, 150 * MS);
+	rig_write(r, 50000);
+	assert_in_range(rig_drain(r), 2, 4);
+	rig_free(r);
+}
+
+static void what_is_sent_again_is_paced_too(void **state)
+{
+	struct rig *r = paced(1000000);
+	uint32_t n;
+
+	(void)state;
+	rig_write(r, 20000);
+	send_for(r, 18 * MS, 0);
+	rig_sack(r, 0, 12000, 16000);
+	assert_int_equal(r->tcp.ca, TCP_RECOVERY);
+	assert_int_equal(rig_drain(r), 0);
+	assert_true(tcp_deadline(&r->tcp) - r->now <= 2 * MS);
+	rig_timer(r);
+	n = rig_drain(r);
+	assert_in_range(n, 1, 2);
+	assert_true(r->tcp.retransmits >= 1);
+	rig_free(r);
+}
+
+static void without_a_pace_nothing_waits(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.cwnd = 50;
+	r = rig_new(&b);
+	rig_write(r, 50000);
+	assert_int_equal(rig_drain(r), 50);
+	rig_free(r);
+}
+
+static struct rig *with_bbr(void)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	strcpy(b.cc, "bbr");
+	b.snd_wnd = 1 << 20;
+	r = rig_new(&b);
+	return r;
+}
+
+static void bbr_paces_at_a_multiple_of_its_first_window(void **state)
+{
+	struct rig *r = with_bbr();
+
+	(void)state;
+	/* 10 segments in 20 ms, 2.885 times as fast, less a hundredth */
+	assert_in_range(r->tcp.cc.pacing_rate, 1400000, 1450000);
+	rig_free(r);
+}
+
+/* 4 segments are acknowledged 20 ms after they were sent, all sent at once: 200 kB/s. */
+static void the_delivery_rate_is_measured(void **state)
+{
+	struct rig *r = with_bbr();
+	struct tcp_rec *rec = r->tcp.rec;
+
+	(void)state;
+	rig_write(r, 4000);
+	rig_drain(r);
+	assert_true(rec->rated);
+	assert_int_equal(rec->delivered, 0);
+	rig_pass(r, 20 * MS);
+	rig_ack(r, 4000);
+	assert_int_equal(r->tcp.delivered, 4000);
+	assert_int_equal(r->tcp.delivered_at, tcp_tick(r->now));
+	rig_free(r);
+}
+
+static void a_program_that_pauses_is_noticed(void **state)
+{
+	struct rig *r = with_bbr();
+
+	(void)state;
+	rig_write(r, 50000);
+	assert_true(r->tcp.cc.app_limited);	/* nothing was there before it */
+	rig_drain(r);
+	rig_write(r, 50000);
+	rig_pass(r, 20 * MS);
+	rig_ack(r, 2000);
+	assert_false(r->tcp.cc.app_limited);	/* more than was in flight then has arrived */
+	rig_write(r, 1000);
+	assert_false(r->tcp.cc.app_limited);
+	rig_free(r);
+}
+
+static void a_loss_leaves_bbrs_window_alone_but_for_what_was_lost(void **state)
+{
+	struct rig *r = with_bbr();
+	uint32_t cwnd;
+
+	(void)state;
+	rig_write(r, 200000);
+	for (int i = 0; i < 60; i++) {
+		rig_drain(r);
+		rig_pass(r, 2 * MS);
+		if (tcp_deadline(&r->tcp) <= r->now)
+			tcp_timer(&r->tcp, r->now);
+		if (i >= 10)
+			rig_ack(r, r->tcp.snd_una - RIG_ISN + 2000);
+	}
+	cwnd = r->tcp.cc.cwnd;
+	assert_true(tcp_outstanding(&r->tcp) >= 8000);
+	rig_sack(r, r->tcp.snd_una - RIG_ISN, r->tcp.snd_una - RIG_ISN + 1000,
+		 r->tcp.snd_una - RIG_ISN + 5000);
+	assert_int_equal(r->tcp.ca, TCP_RECOVERY);
+	rig_drain(r);
+	rig_pass(r, 20 * MS);
+	rig_ack(r, r->tcp.snd_nxt - RIG_ISN);
+	assert_int_equal(r->tcp.ca, TCP_OPEN);
+	assert_true(r->tcp.cc.cwnd >= cwnd);
+	rig_free(r);
+}
+
+static void another_congestion_control_takes_over_at_any_time(void **state)
+{
+	static const char *const names[] = { "bbr", "cubic", "dctcp", "bbr", "reno" };
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_write(r, 50000);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		rig_drain(r);
+		rig_pass(r, 20 * MS);
+		assert_int_equal(tcp_set_cc(&r->tcp, names[i], r->now), 0);
+		rig_ack(r, r->tcp.snd_una - RIG_ISN + 1000);
+		assert_string_equal(r->tcp.cc.ops->name, names[i]);
+	}
+	assert_int_equal(tcp_set_cc(&r->tcp, "vegas", r->now), -ENOENT);
+	rig_free(r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(so_max_pacing_rate_spreads_what_is_sent),
+		cmocka_unit_test(a_burst_is_two_segments_or_a_millisecond),
+		cmocka_unit_test(a_late_timer_is_made_up_for),
+		cmocka_unit_test(silence_is_not_made_up_for),
+		cmocka_unit_test(what_is_sent_again_is_paced_too),
+		cmocka_unit_test(without_a_pace_nothing_waits),
+		cmocka_unit_test(bbr_paces_at_a_multiple_of_its_first_window),
+		cmocka_unit_test(the_delivery_rate_is_measured),
+		cmocka_unit_test(a_program_that_pauses_is_noticed),
+		cmocka_unit_test(a_loss_leaves_bbrs_window_alone_but_for_what_was_lost),
+		cmocka_unit_test(another_congestion_control_takes_over_at_any_time),
+	};
+
+	return cmocka_run_group_tests_name("tcp_pace", tests, NULL, NULL);
+}
