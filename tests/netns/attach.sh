@@ -7,10 +7,10 @@
 #   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
 . "$(dirname "$0")/lib.sh"
 plain && skip "without taspilot there is nothing to attach"
-need bpftool tc ethtool clang
+need bpftool tc ethtool clang socat
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
-after_each() { detached server s0; }
+after_each() { detached server s0; ip -n server link set s0 mtu 1500 up; }
 
 # All that attach could change, without what counts up or names a moment.
 look() {
@@ -202,7 +202,8 @@ test_an_ingress_qdisc_in_the_way_is_told_and_stays() {
 
 # Whatever fails, nothing stays.
 failing() { fails attach server s0 "$@" 2>"$TMPDIR/err"; at_least 2 "$(wc -l <"$TMPDIR/err")" lines; }
-no_link() { ip -n client link show c0 | grep 'state DOWN'; }
+# A veth peer notices; a NIC goes down alone.
+no_link() { on_nics || ip -n client link show c0 | grep 'state DOWN'; }
 test_an_attach_that_fails_leaves_no_trace() {
 	unchanged failing --tap s0
 	unchanged failing --queues 60
@@ -284,6 +285,21 @@ test_foreground() {
 	is "$pid" "$(daemon_pid s0)"
 	detach server s0
 	wait "$pid"
+}
+
+# What a unit with Type=notify waits for.
+test_the_service_manager_is_told() {
+	local pid manager
+	socat -u UNIX-RECV:"$TMPDIR/notify" CREATE:"$TMPDIR/told" &
+	manager=$!
+	wait_for test -S "$TMPDIR/notify"
+	NOTIFY_SOCKET=$TMPDIR/notify start pid server taspilot attach s0 --foreground
+	wait_for grep -q '^READY=1' "$TMPDIR/told"
+	test -S /run/taspilot/s0/sock
+	kill "$pid"
+	wait "$pid"
+	wait_for grep -q 'STOPPING=1$' "$TMPDIR/told"
+	stop "$manager"
 }
 
 run_tests

@@ -28,6 +28,7 @@
 #include <bpf/bpf.h>
 
 #include "../common/log.h"
+#include "../common/notify.h"
 #include "../common/opts.h"
 #include "handback.h"
 #include "slow.h"
@@ -51,6 +52,15 @@ void slow_tell_flow(struct slow *s, const struct conn *c, enum fast_cmd_kind kin
 	slow_tell(s, c->thread, &(struct fast_cmd){ .kind = kind, .flow_id = c->flow_id });
 }
 
+/* Who started us with "Type=notify" waits for this. */
+static void tell_manager(const char *text)
+{
+	int err = notify(text);
+
+	if (err)
+		log_err(err, "cannot tell the service manager '%s'", text);
+}
+
 /* --- the way out -------------------------------------------------------------------------- */
 
 static void begin_leaving(struct slow *s)
@@ -59,6 +69,7 @@ static void begin_leaving(struct slow *s)
 
 	log_info("%s: handing %u flows back to Linux", s->att->nic.ifname,
 		 s->conns.in[CONN_FAST]);
+	tell_manager("STOPPING=1");
 	s->life = SLOW_LEAVING;
 	s->leaving_ns = s->now_ns;
 	regions_beat(s, s->now_ns);
@@ -322,6 +333,7 @@ static int serve(struct slow *s, struct opts *o)
 	expire_init(s);
 	beat(s);
 	opts_ready(o);
+	tell_manager("READY=1");
 	err = run(s);
 
 	ctl_fini(s);
