@@ -5,12 +5,14 @@
 #   make check-bpf  feed packets to the BPF programs (root)
 #   make check-net  network-namespace tests         (root)
 #   make check-apps real programs under taspilot    (root)
-#   make test       dependencies, sanitizers, all of the above (root)
+#   make test       dependencies, sanitizers, all of the above, and one guest (root)
+#   make check-vm   every kernel and NIC, in throw-away QEMU guests (root); hours without KVM
 #   make demo       the main job, in namespaces, beside plain Linux (root)
 #   make bench      Linux against taspilot, side by side: tables, pictures (root)
 #   make fuzz       parsers of what strangers send, FUZZ_SECS=30 each (clang)
 #   make deps       install with apt what is missing (root)
-#   make install DESTDIR= PREFIX=/usr/local
+#   make install DESTDIR= PREFIX=/usr/local    uninstall likewise
+#   make deb        a Debian package, in out/deb/
 #   make format     clang-format over the tree
 #   PROFILE=1       time stamps in the fast thread's loop (tests/helpers/fast_echo prints them)
 #   SAN=address,undefined | thread    build with sanitizers, into out-$(SAN)/
@@ -26,6 +28,7 @@ CFLAGS	?= -O2 -g
 SAN	?=
 PREFIX	?= /usr/local
 DESTDIR	?=
+UNITDIR	?= $(PREFIX)/lib/systemd/system
 to	 = $(DESTDIR)$(PREFIX)
 
 warn	:= -Wall -Wextra -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
@@ -53,7 +56,9 @@ helpers	:= $(patsubst tests/helpers/%.c,$(OUT)/helpers/%,$(wildcard tests/helper
 wire	:= $(call objs,tests/wire)
 segments := $(call objs,tests/diff)
 
-all: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so $(skels) $(benches) $(helpers) $(OUT)/wire $(OUT)/segments
+programs: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so
+
+all: programs $(skels) $(benches) $(helpers) $(OUT)/wire $(OUT)/segments
 
 $(OUT)/taspilot: $(cli)
 	$(call say,LD)
@@ -134,8 +139,13 @@ check: $(units) $(OUT)/sim
 
 units: $(units)
 
+bpftests: $(bpftests)
+
 check-bpf: $(bpftests)
 	$(Q)for t in $(abspath $^); do $$t || exit 1; done
+
+check-vm: deps all bpftests
+	$(Q)OUT=$(abspath $(OUT)) vm/matrix
 
 FUZZ_SECS ?= 30
 fuzz: $(fuzzers)
@@ -159,12 +169,21 @@ demo:
 bench: deps all
 	$(Q)OUT=$(OUT) tests/bench/run $(PARTS)
 
-install: all
-	install -d $(to)/bin $(to)/sbin $(to)/lib/taspilot $(to)/share/man/man8
+install: programs
+	install -d $(to)/bin $(to)/sbin $(to)/lib/taspilot $(to)/share/man/man8 $(DESTDIR)$(UNITDIR)
 	install -m 755 $(OUT)/taspilot $(to)/bin/
 	install -m 755 $(OUT)/taspilotd $(to)/sbin/
 	install -m 755 $(OUT)/libtaspilot.so $(to)/lib/taspilot/
 	install -m 644 docs/man/*.8 $(to)/share/man/man8/
+	sed 's,@PREFIX@,$(PREFIX),' packaging/taspilot@.service >$(DESTDIR)$(UNITDIR)/taspilot@.service
+
+uninstall:
+	rm -f $(to)/bin/taspilot $(to)/sbin/taspilotd $(to)/share/man/man8/taspilot.8
+	rm -rf $(to)/lib/taspilot
+	rm -f $(DESTDIR)$(UNITDIR)/taspilot@.service
+
+deb:
+	$(Q)OUT=$(abspath $(OUT)) packaging/deb
 
 format:
 	clang-format -i $(shell git ls-files '*.c' '*.h')
@@ -172,6 +191,6 @@ format:
 clean:
 	rm -rf out out-*
 
-.PHONY: all check units fuzz check-bpf check-net check-apps deps test demo bench install format clean
+.PHONY: all programs check units fuzz bpftests check-bpf check-net check-apps check-vm deps test demo bench install uninstall deb format clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
