@@ -121,31 +121,38 @@ static int make_tap(struct attached *att, const char *wanted)
 	return 0;
 }
 
-static int switch_off(struct attached *att, const char *feature)
+static int set_feature(struct attached *att, const char *feature, bool on)
 {
+	const char *word = on ? "on" : "off";
 	struct nic_feature f;
 	int err;
 
-	if (nic_feature(att->nic.ifname, feature, &f) || !f.on || f.fixed)
+	if (nic_feature(att->nic.ifname, feature, &f) || f.on == on || f.fixed)
 		return 0;
-	err = state_add(att->private->state_fd, "offload %s", feature);
+	err = state_add(att->private->state_fd, "offload %s %s", word, feature);
 	if (!err)
-		err = nic_set_feature(att->nic.ifname, feature, false);
+		err = nic_set_feature(att->nic.ifname, feature, on);
 	if (err)
-		log_err(err, "%s: cannot switch %s off", att->nic.ifname, feature);
+		log_err(err, "%s: cannot switch %s %s", att->nic.ifname, feature, word);
 	return err;
 }
 
-/* XDP must see frames as they were on the wire: with their VLAN tags, and not merged. */
+/* XDP must see frames as they were on the wire: with their VLAN tags, and in generic mode
+ * not merged. A veth is the other way round: with native XDP it takes a longer way into
+ * Linux, which costs bulk that is not ours a third of its speed unless GRO shortens the rest.
+ */
 static int set_features(struct attached *att)
 {
 	static const char *const merge[] = { "rx-gro", "rx-lro", "rx-gro-hw", "rx-gro-list" };
+	bool veth = !strcmp(att->nic.driver, "veth");
 	int err = 0;
 
-	if (strcmp(att->nic.driver, "veth"))
-		err = switch_off(att, "rx-vlan-hw-parse");
+	if (!veth)
+		err = set_feature(att, "rx-vlan-hw-parse", false);
+	else if (att->native)
+		err = set_feature(att, "rx-gro", true);
 	for (size_t i = 0; !err && !att->native && i < sizeof(merge) / sizeof(merge[0]); i++)
-		err = switch_off(att, merge[i]);
+		err = set_feature(att, merge[i], false);
 	return err;
 }
 

@@ -57,7 +57,7 @@ int state_add(int fd, const char *fmt, ...)
 static void read_line(struct state *s, const char *text)
 {
 	unsigned long long netns;
-	char dir[4];
+	char what[4];
 
 	if (sscanf(text, "nic %15s %d %llu", s->ifname, &s->ifindex, &netns) == 3)
 		s->netns = netns;
@@ -66,11 +66,11 @@ static void read_line(struct state *s, const char *text)
 	else if (!strcmp(text, "clsact\n"))
 		s->clsact = true;
 	else if (s->offloads < STATE_MAX &&
-		 sscanf(text, "offload %31s", s->offload[s->offloads]) == 1)
-		s->offloads++;
+		 sscanf(text, "offload %3s %31s", what, s->offload[s->offloads].feature) == 2)
+		s->offload[s->offloads++].on = !strcmp(what, "on");
 	else if (s->filters < STATE_MAX &&
-		 sscanf(text, "filter %3s %u", dir, &s->filter[s->filters].prio) == 2)
-		s->filter[s->filters++].dir = strcmp(dir, "in") ? TC_OUT : TC_IN;
+		 sscanf(text, "filter %3s %u", what, &s->filter[s->filters].prio) == 2)
+		s->filter[s->filters++].dir = strcmp(what, "in") ? TC_OUT : TC_IN;
 }
 
 int state_read(const char *ifname, struct state *ret_state)

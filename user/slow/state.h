@@ -8,7 +8,7 @@
  *
  *   nic IFNAME IFINDEX NETNS   whose NIC; NETNS is the inode of its network namespace
  *   bpffs                      we mounted /sys/fs/bpf
- *   offload FEATURE            we switched it off
+ *   offload on|off FEATURE     we switched it so
  *   clsact                     we made the qdisc
  *   filter in|out PRIO         our clsact filter
  *
@@ -31,7 +31,10 @@ struct state {
 	uint64_t netns;
 	bool bpffs, clsact;
 	uint32_t offloads, filters;
-	char offload[STATE_MAX][32];
+	struct {
+		bool on;
+		char feature[32];
+	} offload[STATE_MAX];
 	struct {
 		enum tc_dir dir;
 		uint32_t prio;

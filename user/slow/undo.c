@@ -81,7 +81,7 @@ static void undo_nic(const struct state *s)
 	if (!if_indextoname(s->ifindex, ifname))
 		return;
 	for (uint32_t i = s->offloads; i-- > 0;)
-		nic_set_feature(ifname, s->offload[i], true);
+		nic_set_feature(ifname, s->offload[i].feature, !s->offload[i].on);
 }
 
 int undo_changes(const char *ifname)
