@@ -60,6 +60,14 @@ stop() {
 }
 gone() { [ ! -e "/proc/$1" ] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null; }
 
+# new_ns NS - nobody else is on its links, so no IPv6 address needs to be looked for there first
+new_ns() {
+	ip netns add "$1"
+	[ ! -e /proc/sys/net/ipv6 ] ||
+		sysctl_in "$1" net.ipv6.conf.{all,default}.accept_dad=0
+	ip -n "$1" link set lo up
+}
+
 # link NS IF ADDR NS IF ADDR [queues=N] [wire] - join two namespaces with a veth pair.
 # The first is the peer: like what comes from a wire, its checksums are whole. With "wire"
 # its segments are MTU-sized too: no TSO, no GSO there.
@@ -73,7 +81,7 @@ link() {
 		esac
 	done
 	for o in "$1" "$4"; do
-		[ -e "/run/netns/$o" ] || { ip netns add "$o" && ip -n "$o" link set lo up; }
+		[ -e "/run/netns/$o" ] || new_ns "$o"
 	done
 	if on_nics "$2" "$5"; then
 		take_nic "$1" "$2" "$queues"
@@ -86,8 +94,10 @@ link() {
 	[ -z "$wire" ] || in_ns "$1" ethtool -K "$2" tso off gso off >/dev/null
 	ip -n "$1" addr add "$3" dev "$2"; ip -n "$1" link set "$2" up
 	ip -n "$4" addr add "$6" dev "$5"; ip -n "$4" link set "$5" up
-	wait_for carrier "$1" "$2"
-	wait_for carrier "$4" "$5"
+	for o in "$1 $2" "$4 $5"; do
+		# shellcheck disable=SC2086
+		wait_for ready $o
+	done
 }
 # on_nics [IF IF] - is this link, or are links at all, a pair of NICs and not of veth?
 on_nics() { [ -n "${TP_NICS:-}" ] && [ "${*:-$TP_NICS}" = "$TP_NICS" ]; }
@@ -106,6 +116,13 @@ rx_queues() {
 		END { print n ? n : 1 }'
 }
 carrier() { ip -n "$1" -o link show "$2" | grep -q LOWER_UP; }
+# ready NS IF - it has a carrier and, where there is IPv6, its own address and routes of that:
+# the kernel adds them in a while, and who compares before with after wants them there before
+ready() {
+	carrier "$@" || return 1
+	no_ipv6 "$@" || ip -n "$1" -6 route show table local dev "$2" | grep -q '^local fe80:'
+}
+no_ipv6() { [ "$(in_ns "$1" cat "/proc/sys/net/ipv6/conf/$2/disable_ipv6" 2>/dev/null)" != 0 ]; }
 
 # sysctl_in NS NAME=VALUE... - of that network namespace
 sysctl_in() { in_ns "$1" sysctl -qw "${@:2}"; }

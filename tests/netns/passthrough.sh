@@ -13,8 +13,7 @@
 need socat ping conntrack nft rpc_server
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
-ip netns add guest
-ip -n guest link set lo up
+new_ns guest
 
 # What this kernel has of devices that sit on a NIC.
 macvlan=10.0.0.3 vlan=10.0.1.2
@@ -43,10 +42,6 @@ serve server 7; serve guest 7
 start udp server socat UDP4-RECVFROM:9,reuseaddr,fork EXEC:cat
 
 after_each() { detached server s0; }
-
-# IPv6 addresses are looked for on the link before they are used.
-tentative() { { ip -n server addr; ip -n client addr; ip -n guest addr; } | grep tentative; }
-wait_for not tentative
 
 # Each way to be reached, once. What a stopped or dead daemon may cost is checked apart.
 echoes() { # ADDRESS PORT [OPTIONS]
