@@ -117,6 +117,12 @@ enum tp_slot_state {
 #define TP_O_MORE	4U	/* the last write had MSG_MORE: hold a partial segment */
 #define TP_O_QUICKACK	8U
 
+/* rx_lock, tx_lock: 0 free, else the owner's tid, and whether somebody sleeps on it. Unread bytes
+ * of a flow that goes back to Linux are taken out of the pipe under rx_lock, by taspilotd.
+ */
+#define TP_LOCK_WAITERS	0x80000000U
+#define TP_LOCK_DAEMON	0x7fffffffU
+
 struct tp_slot {
 	/* line 0: the fast thread writes, the program reads */
 	alignas(TP_LINE) _Atomic uint64_t rx_head;	/* position: bytes delivered in order */
@@ -131,7 +137,7 @@ struct tp_slot {
 	alignas(TP_LINE) _Atomic uint64_t tx_head;	/* position: bytes written */
 	_Atomic uint64_t tx_geom;
 	_Atomic uint64_t tx_guard;			/* program's own: pipe.h */
-	_Atomic uint64_t rx_tail;			/* position: bytes read */
+	_Atomic uint64_t rx_tail;			/* position: bytes read, or taken back */
 	_Atomic uint64_t notify;			/* bit c: tell context c */
 	_Atomic uint32_t opts;				/* TP_O_* */
 	_Atomic uint32_t rcvlowat;

@@ -61,7 +61,7 @@ static void linux_is_told_all_news_in_an_order_it_understands(void **state)
 		const char *when;
 		struct made_news n;
 		size_t count;
-		struct made_seg seg[MADE_TELL_MAX];
+		struct { uint32_t seq, ack; uint16_t window; uint8_t flags; } seg[MADE_TELL_MAX];
 	} cases[] = {
 		{ "the peer finished, its window grew",
 		  { .peer_fin = true, .may_send = true, .linux_wnd = 100, .wire_wnd = 200 }, 1,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* needs: user/slow/claim.c user/slow/handback.c user/slow/from_linux.c user/slow/upcall.c user/slow/watch.c user/slow/flowmap.c user/slow/expire.c user/slow/conn.c user/slow/held.c user/slow/segment.c user/slow/track.c user/slow/made.c user/slow/keepalive.c user/slow/region.c user/slow/icmp.c user/slow/why.c user/slow/loop.c user/common/text.c */
+/* needs: user/slow/claim.c user/slow/handback.c user/slow/feed.c user/slow/from_linux.c user/slow/upcall.c user/slow/watch.c user/slow/flowmap.c user/slow/expire.c user/slow/conn.c user/slow/held.c user/slow/segment.c user/slow/track.c user/slow/made.c user/slow/keepalive.c user/slow/region.c user/slow/icmp.c user/slow/why.c user/slow/loop.c user/common/text.c */
 /*
  * test_switch.c - one connection becomes ours and Linux's again, with every race on the way.
  *
@@ -29,6 +29,7 @@
 #include "../../user/slow/slow.h"
 #include "../../user/slow/watch.h"
 #include "slow_frames.h"
+#include "taspilot/pipe.h"
 
 #define ISS_PEER	1000U
 #define ISS_LINUX	500000U
@@ -133,6 +134,7 @@ static struct {
 	struct tp_answer a;
 	int busy_for;			/* answers that show it at work */
 	bool deaf;			/* what it is given stays in its backlog */
+	uint32_t wrong;			/* bytes that are not what the peer sent */
 	uint32_t frames, rsts;
 } linux_;
 
@@ -150,8 +152,22 @@ static void linux_sends(const struct said *w)
 static void linux_acks(void)
 {
 	linux_sends(&(struct said){ .flags = WIRE_ACK, .seq = linux_.a.snd_nxt,
-				    .ack = linux_.a.rcv_nxt });
+				    .ack = linux_.a.rcv_nxt,
+				    .window = (uint16_t)linux_.a.rcv_wnd });
 }
+
+/* Its program reads @n bytes: the window opens. */
+static void linux_reads(uint32_t n)
+{
+	linux_.a.copied_seq += n;
+	linux_.a.rcv_wnd += n;
+	linux_acks();
+	relay_drain(s, 100);
+}
+
+/* What the fast thread had put into the pipe, by the sequence number that it has in Linux. */
+static uint8_t unread_byte(uint32_t seq) { return (uint8_t)((seq * 2654435761U) >> 24); }
+static bool from_the_pipe;
 
 int ask_linux(const struct attached *a, const struct tp_flow_key *key, struct tp_answer *ret)
 {
@@ -163,7 +179,22 @@ int ask_linux(const struct attached *a, const struct tp_flow_key *key, struct tp
 	return 0;
 }
 
-static void linux_takes(const struct segment *seg)
+/* In order, and as much as its window takes. */
+static void linux_takes_data(const struct segment *seg, const uint8_t *data)
+{
+	struct tp_answer *a = &linux_.a;
+	uint32_t room = a->rcv_wup + a->rcv_wnd - a->rcv_nxt;
+
+	if (seg->len > room)
+		fail_msg("Linux has room for %u, was given %u", room, seg->len);
+	for (uint32_t i = 0; from_the_pipe && i < seg->len; i++)
+		linux_.wrong += data[i] != unread_byte(seg->seq + i);
+	a->rcv_nxt += seg->len;
+	a->rcv_wup = a->rcv_nxt;
+	a->rcv_wnd -= seg->len;
+}
+
+static void linux_takes(const struct segment *seg, const uint8_t *data)
 {
 	struct tp_answer *a = &linux_.a;
 
@@ -175,7 +206,9 @@ static void linux_takes(const struct segment *seg)
 	}
 	if (seg->seq != a->rcv_nxt)
 		return;
-	a->rcv_nxt += seg->len + !!(seg->flags & WIRE_FIN);
+	if (seg->len)
+		linux_takes_data(seg, data);
+	a->rcv_nxt += !!(seg->flags & WIRE_FIN);
 	if ((int32_t)(seg->ack - a->snd_una) > 0)
 		a->snd_una = seg->ack;
 	if (seg->len || seg->flags & WIRE_FIN)
@@ -198,7 +231,7 @@ void relay_to_linux(struct slow *slow, const struct virtio_net_hdr *vnet, const 
 	if (seg.ack - linux_.a.snd_una > 2000 && linux_.a.snd_una - seg.ack > 2000)
 		fail_msg("Linux, at %u, was shown ack %u", linux_.a.snd_una, seg.ack);
 	if (!linux_.deaf)
-		linux_takes(&seg);
+		linux_takes(&seg, frame + len - seg.len);
 }
 
 void relay_drain(struct slow *slow, uint32_t budget)
@@ -346,7 +379,7 @@ static int setup(void **state)
 	memset(&entry, 0, sizeof(entry));
 	memset(&cookie, 0, sizeof(cookie));
 	tap_count = wire_count = cmd_count = 0;
-	relaying = false;
+	relaying = from_the_pipe = false;
 	if (conns_init(&s->conns))
 		return -1;
 	expire_init(s);
@@ -836,6 +869,197 @@ static void frames_read_after_the_way_back_are_translated(void **state)
 	assert_int_equal(wire[wire_count - 1].ack, ISS_PEER + 1 + MOVED_IN + 20);
 }
 
+/* ---- bytes that nobody has read ---- */
+
+/* Of MOVED_IN bytes the last @n are in the pipe. */
+static struct tcp_state left_unread(struct conn *c, uint32_t n)
+{
+	struct tp_slot *t = slot_at(c->region, c->slot);
+	const struct tp_pipe_mem mem = {
+		.small = tp_small_at(region->fast.base, &region->fast.geo, c->slot, TP_RX),
+		.big = tp_big_at(region->fast.base, &region->fast.geo, c->slot, TP_RX),
+	};
+	struct tcp_state st = moved();
+
+	t->rx_geom = pipe_geom(TP_ORDER_SMALL, 77);
+	t->rx_head = MOVED_IN;
+	t->rx_tail = MOVED_IN - n;
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t byte = unread_byte(ISS_PEER + 1 + i);
+
+		pipe_write(&mem, t->rx_geom, t->rx_tail + i, &byte, 1);
+	}
+	st.rx_bytes = MOVED_IN;
+	st.mss = 1000;
+	from_the_pipe = true;
+	program_wrote(c, MOVED_OUT);
+	handback_begin(s, c, TP_WHY_HANDED_BACK);
+	return st;
+}
+
+static void unread_bytes_go_to_linux_first(void **state)
+{
+	struct conn *c = go_fast();
+	struct tp_slot *t = slot_at(c->region, c->slot);
+
+	(void)state;
+	event(c, FAST_EV_QUIET, 1, left_unread(c, 3500));
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 3500);
+	assert_int_equal(linux_.wrong, 0);
+	assert_int_equal(t->rx_tail, MOVED_IN);
+	assert_int_equal(t->state, TP_SLOT_LINUX);
+	assert_int_equal(t->rx_lock, 0);
+	assert_int_equal(entry.val.state, TP_LINUX);
+	assert_int_equal(entry.val.rx_delta, MOVED_IN - 3500);
+	assert_int_equal(entry.val.tx_delta, MOVED_OUT);
+}
+
+static void the_peers_fin_comes_behind_unread_bytes(void **state)
+{
+	struct conn *c = go_fast();
+	struct tcp_state st = left_unread(c, 2500);
+
+	(void)state;
+	st.peer_fin = true;
+	st.rcv_nxt++;
+	event(c, FAST_EV_PEER_FIN, 0, st);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1);
+	event(c, FAST_EV_QUIET, 1, st);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 2500 + 1);
+	assert_int_equal(linux_.wrong, 0);
+	assert_int_equal(entry.val.state, TP_LINUX);
+	assert_int_equal(entry.val.rx_delta, MOVED_IN - 2500);
+}
+
+static void who_is_just_reading_is_waited_for(void **state)
+{
+	struct conn *c = go_fast();
+	struct tp_slot *t = slot_at(c->region, c->slot);
+	struct tcp_state st = left_unread(c, 500);
+
+	(void)state;
+	t->rx_lock = 4711;
+	event(c, FAST_EV_QUIET, 1, st);
+	assert_int_equal(entry.val.state, TP_HOLD);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1);
+	t->rx_tail += 500;		/* it has read all */
+	t->rx_lock = 0;
+	ticks(2);
+	assert_int_equal(entry.val.state, TP_LINUX);
+	assert_int_equal(entry.val.rx_delta, MOVED_IN);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1);
+}
+
+/* 3000 bytes, and Linux takes 1200. */
+static struct conn *feeding(void)
+{
+	struct conn *c = go_fast();
+	struct tcp_state st = left_unread(c, 3000);
+
+	linux_.a.rcv_wnd = 1200;
+	event(c, FAST_EV_QUIET, 1, st);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 1200);
+	assert_int_equal(entry.val.state, TP_HOLD);
+	return c;
+}
+
+static void what_does_not_fit_waits_while_the_wires_window_is_closed(void **state)
+{
+	struct conn *c = feeding();
+
+	(void)state;
+	assert_int_equal(wire_count, 1);
+	assert_int_equal(wire[0].window, 0);
+	assert_int_equal(wire[0].ack, ISS_PEER + 1 + MOVED_IN);
+	assert_int_equal(wire[0].seq, ISS_LINUX + 1 + MOVED_OUT);
+	linux_reads(700);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 1900);
+	assert_int_equal(entry.val.state, TP_HOLD);
+	linux_reads(1100);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 3000);
+	linux_reads(1200);
+	ticks(2);
+	assert_int_equal(entry.val.state, TP_LINUX);
+	assert_int_equal(entry.val.rx_delta, MOVED_IN - 3000);
+	assert_int_equal(linux_.wrong, 0);
+	assert_int_equal(wire[wire_count - 1].window, 1200);
+	assert_int_equal(c->phase, CONN_LINUX);
+}
+
+static void the_peer_is_answered_and_heard_meanwhile(void **state)
+{
+	(void)state;
+	feeding();
+	wire_count = 0;
+	/* a probe of its, with an ACK of all that Linux has sent */
+	linux_sends(&(struct said){ .flags = WIRE_ACK, .seq = linux_.a.snd_nxt,
+				    .ack = linux_.a.rcv_nxt, .len = 100 });
+	linux_.a.snd_nxt += 100;
+	relay_drain(s, 10);
+	assert_int_equal(wire_count, 1);
+	assert_int_equal(wire[0].seq, ISS_LINUX + 1 + MOVED_OUT);
+	assert_int_equal(wire[0].ack, ISS_PEER + 1 + MOVED_IN);
+	assert_int_equal(wire[0].window, 0);
+	peer_says(&(struct said){ .flags = WIRE_ACK, .seq = ISS_PEER + MOVED_IN,
+				  .ack = ISS_LINUX + 1 + MOVED_OUT + 100, .window = 500 });
+	assert_int_equal(linux_.a.snd_una, linux_.a.snd_nxt);
+	assert_int_equal(wire_count, 2);
+	assert_int_equal(wire[1].seq, ISS_LINUX + 1 + MOVED_OUT + 100);
+	assert_int_equal(wire[1].ack, ISS_PEER + 1 + MOVED_IN);
+	assert_int_equal(wire[1].window, 0);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 1200);
+}
+
+static void what_got_lost_on_the_way_to_linux_is_given_again(void **state)
+{
+	(void)state;
+	feeding();
+	linux_.deaf = true;
+	linux_reads(800);
+	linux_.deaf = false;
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 1200);
+	ticks(6);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 2000);
+	assert_int_equal(linux_.wrong, 0);
+}
+
+static void a_reset_of_the_peer_comes_behind_the_last_byte(void **state)
+{
+	(void)state;
+	feeding();
+	peer_says(&(struct said){ .flags = WIRE_RST, .seq = ISS_PEER + 1 + MOVED_IN });
+	assert_int_equal(linux_.rsts, 0);
+	linux_reads(1800);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 3000);
+	ticks(3);
+	assert_int_equal(linux_.rsts, 1);
+	assert_false(entry.there);
+}
+
+static void bytes_for_a_socket_that_is_closed_reset_both_ends(void **state)
+{
+	(void)state;
+	feeding();
+	released();
+	upcall_drain(s, UPCALL_ALL);
+	assert_true(wire[wire_count - 1].flags & WIRE_RST);
+	assert_int_equal(wire[wire_count - 1].seq, ISS_LINUX + 1 + MOVED_OUT);
+	assert_int_equal(linux_.rsts, 1);
+}
+
+static void a_lying_tail_feeds_no_more_than_the_pipe_holds(void **state)
+{
+	struct conn *c = go_fast();
+	struct tcp_state st = left_unread(c, 100);
+
+	(void)state;
+	slot_at(c->region, c->slot)->rx_tail = 1ULL << 40;
+	event(c, FAST_EV_QUIET, 1, st);
+	assert_int_equal(entry.val.state, TP_LINUX);
+	assert_int_equal(entry.val.rx_delta, MOVED_IN);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1);
+}
+
 /* ---- the ends ---- */
 
 static void linux_learns_of_the_peers_fin_before_the_program_closes(void **state)
@@ -1061,6 +1285,15 @@ int main(void)
 		T(linuxs_fin_that_the_thread_sent_is_not_sent_again),
 		T(strays_are_kept_in_between_and_translated_after),
 		T(frames_read_after_the_way_back_are_translated),
+		T(unread_bytes_go_to_linux_first),
+		T(the_peers_fin_comes_behind_unread_bytes),
+		T(who_is_just_reading_is_waited_for),
+		T(what_does_not_fit_waits_while_the_wires_window_is_closed),
+		T(the_peer_is_answered_and_heard_meanwhile),
+		T(what_got_lost_on_the_way_to_linux_is_given_again),
+		T(a_reset_of_the_peer_comes_behind_the_last_byte),
+		T(bytes_for_a_socket_that_is_closed_reset_both_ends),
+		T(a_lying_tail_feeds_no_more_than_the_pipe_holds),
 		T(linux_learns_of_the_peers_fin_before_the_program_closes),
 		T(the_ack_that_the_thread_owed_is_sent),
 		T(no_time_wait_stays_where_the_peer_closed_first),

@@ -202,6 +202,8 @@ static bool is_dead(const struct conn *c, uint32_t state, uint32_t flags)
 /* After the last byte: 0 for EOF, an error once, RX_REAL, or -EAGAIN. */
 static ssize_t rx_end(struct conn *c, const struct seen *s)
 {
+	if (s->state == TP_SLOT_LINUX || s->state == TP_SLOT_FREE)
+		return RX_REAL;		/* Linux knows of EOF, and may have been given bytes */
 	if (s->flags & TP_F_EOF)
 		return 0;
 	if (is_dead(c, s->state, s->flags)) {
@@ -210,8 +212,6 @@ static ssize_t rx_end(struct conn *c, const struct seen *s)
 		c->err_taken = true;
 		return -io_slot_error(c);
 	}
-	if (s->state == TP_SLOT_LINUX || s->state == TP_SLOT_FREE)
-		return RX_REAL;
 	if (c->shut_rd)
 		return 0;
 	return -EAGAIN;

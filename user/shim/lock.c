@@ -17,7 +17,7 @@
 
 #include "shim.h"
 
-#define LOCK_WAITERS	0x80000000U
+#define LOCK_WAITERS	TP_LOCK_WAITERS
 #define LOCK_SPINS	100
 #define LOCK_LOOK_MS	50		/* how often a sleeper asks whether the owner lives */
 #define LOCK_PATIENCE	40		/* so many looks, then give up */
@@ -34,7 +34,7 @@ uint32_t tid_get(void)
 static bool owner_is_dead(uint32_t tid)
 {
 	int saved = errno;
-	bool dead = kill((pid_t)tid, 0) < 0 && errno == ESRCH;
+	bool dead = tid != TP_LOCK_DAEMON && kill((pid_t)tid, 0) < 0 && errno == ESRCH;
 
 	errno = saved;
 	return dead;

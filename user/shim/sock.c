@@ -439,6 +439,9 @@ int sock_ioctl(int fd, struct conn *c, unsigned long req, void *arg)
 {
 	int ret;
 
+	conn_went_linux(c);
+	if (atomic_load(&c->mode) != CONN_OURS)
+		return libc()->ioctl(fd, req, arg);
 	switch (req) {
 	case FIONREAD:
 		*(int *)arg = (int)io_unread(c);

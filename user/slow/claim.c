@@ -180,6 +180,8 @@ static void remember(struct conn *c, const struct tp_answer *a)
 	c->wants_back = false;
 	c->released = c->freeing = c->fin_asked = c->peer_first = c->fin_told = false;
 	c->revived = c->leaves = 0;
+	c->taken = c->feeding = false;
+	c->feed_len = 0;
 }
 
 static int install(struct slow *s, struct conn *c, const struct tp_answer *a,

@@ -74,6 +74,15 @@ struct conn {
 	struct held held;
 	uint32_t tx_delta, rx_delta;	/* LINUX: wire minus Linux */
 
+	/* feed.c */
+	bool taken;			/* what was unread is no longer in the pipe, or stays */
+	bool feeding;			/* ... and did not fit into Linux's window at once */
+	bool wire_reset;		/* the peer has reset meanwhile */
+	uint64_t feed_from;		/* position in the rx pipe */
+	uint32_t feed_len, fed;		/* bytes taken from there; given to Linux */
+	uint32_t feed_seen;		/* Linux's rcv_nxt a tick ago */
+	uint32_t feed_snd;		/* snd_nxt on the wire */
+
 	/* keepalive.c */
 	uint64_t probed_ns;		/* Linux's keepalive probe that waits for an answer; 0 none */
 	bool probing;			/* the peer was asked */

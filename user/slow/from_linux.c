@@ -24,11 +24,6 @@
 #include "upcall.h"
 #include "watch.h"
 
-static bool is_pure_ack(const struct segment *seg)
-{
-	return !seg->len && !(seg->flags & (WIRE_FIN | WIRE_RST | WIRE_SYN));
-}
-
 static void translate(struct slow *s, struct conn *c, const struct virtio_net_hdr *vnet,
 		      uint8_t *frame, uint32_t len)
 {
@@ -64,14 +59,6 @@ static void in_fast(struct slow *s, struct conn *c, const struct segment *seg,
 	}
 }
 
-/* HOLD on the way back: what Linux says to our news is for us, the rest for the peer. */
-static void in_back(struct conn *c, const struct segment *seg, const struct virtio_net_hdr *vnet,
-		    uint8_t *frame, uint32_t len)
-{
-	if (!is_pure_ack(seg))
-		held_put(&c->held, SEG_FROM_LINUX, 0, vnet, frame, len);
-}
-
 static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		    const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len)
 {
@@ -88,7 +75,7 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		in_fast(s, c, seg, vnet, frame, len);
 		return;
 	case CONN_BACK:
-		in_back(c, seg, vnet, frame, len);
+		handback_from_linux(s, c, seg, vnet, frame, len);
 		return;
 	case CONN_LINUX:
 		translate(s, c, vnet, frame, len);

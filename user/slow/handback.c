@@ -11,15 +11,17 @@
  *				more sends them, and QUIET comes again
  *  2 tp_flows HOLD		frames of the peer: the ring, kept; of Linux: the TAP
  *  3 tx_delta, rx_delta	wire minus Linux. Linux stood still, so both are known; taken
- *				without either FIN, since a FIN moves both sides alike
- *  4 made segments		tell Linux of the ACK of its FIN, the peer's window, the peer's
- *				FIN (made.c) unless it knows of that since PEER_FIN, until ask_linux() says that it has taken them: what
+ *				without either FIN, since a FIN moves both sides alike. Bytes that
+ *				nobody has read are taken out of the pipe, and count as Linux's
+ *  4 made segments		tell Linux of the ACK of its FIN, the peer's window, these bytes
+ *				(feed.c), the peer's FIN (made.c) unless it knows of that since
+ *				PEER_FIN, until ask_linux() says that it has taken them: what
  *				it answers would, translated, be news to nobody, and a RST could
  *				come back for it. So it is swallowed. The ACK that the thread
  *				owed the peer still goes out from here (ack_due)
  *  5 tp_flows LINUX		tc translates from here on. Both deltas zero: no entry
  *  6 kept frames		translated here, in the order in which they came
- *  7 slot LINUX, NOTIFY, FREE	the program reads on from the pipe, then from the real fd
+ *  7 slot LINUX, NOTIFY, FREE	the program goes on with the real fd
  *
  *  race							why it does no harm
  *  Linux's FIN comes after QUIET was sent			the thread ignores FAST_CMD_FIN; the
@@ -50,6 +52,7 @@
 #include <string.h>
 
 #include "expire.h"
+#include "feed.h"
 #include "flowmap.h"
 #include "keepalive.h"
 #include "made.h"
@@ -165,10 +168,10 @@ static void made_begin(const struct conn *c, struct made_flow *f)
 	memcpy(f->eth, c->track.eth, sizeof(f->eth));
 }
 
-static void send_made(struct slow *s, const struct conn *c, enum made_to to,
-		      const struct made_seg *seg)
+void handback_say(struct slow *s, const struct conn *c, enum made_to to,
+		  const struct made_seg *seg)
 {
-	uint8_t frame[MADE_FRAME_MAX];
+	static uint8_t frame[MADE_FRAME_MAX + TP_FRAME_MAX];
 	struct made_flow f;
 	uint32_t len;
 
@@ -184,14 +187,14 @@ static void send_made(struct slow *s, const struct conn *c, enum made_to to,
 		relay_to_wire(s, NULL, frame, len);
 }
 
-/* @fin_taken: Linux has the peer's FIN. */
-static void tell_linux(struct slow *s, struct conn *c, bool fin_taken)
+/* @at: Linux's rcv_nxt. */
+static void tell_linux(struct slow *s, struct conn *c, uint32_t at)
 {
 	struct made_news n = {
-		.seq = c->linux_rcv + fin_taken,
+		.seq = at,
 		.ack = c->linux_una,
 		.fin_acked = c->last.fin_acked,
-		.peer_fin = c->last.peer_fin && !fin_taken,
+		.peer_fin = c->last.peer_fin && at == c->linux_rcv + c->feed_len,
 		.may_send = !c->fin_asked,
 		.linux_wnd = c->linux_wnd,
 		.wire_wnd = c->last.snd_wnd,
@@ -201,13 +204,13 @@ static void tell_linux(struct slow *s, struct conn *c, bool fin_taken)
 	size_t count = made_tell(&n, seg);
 
 	for (size_t i = 0; i < count; i++)
-		send_made(s, c, MADE_TO_LINUX, &seg[i]);
+		handback_say(s, c, MADE_TO_LINUX, &seg[i]);
 }
 
 /* Not found: no socket any more, or TIME_WAIT, which has taken both FINs. */
 static bool understood(const struct conn *c, const struct tp_answer *a)
 {
-	return !a->found || (a->rcv_nxt == c->linux_rcv + c->last.peer_fin &&
+	return !a->found || (a->rcv_nxt == c->linux_rcv + c->feed_len + c->last.peer_fin &&
 			     seq_after_eq(a->snd_una, c->linux_una + c->last.fin_acked));
 }
 
@@ -222,7 +225,8 @@ static void end(struct slow *s, struct conn *c, enum tp_slot_state state)
 }
 
 /* The peer has finished, and Linux should know before the program closes: then Linux closes
- * second, as it would have. It answers by an ACK, which is swallowed.
+ * second, as it would have. It answers by an ACK, which is swallowed. Not before bytes that it
+ * may have to be given (feed.c).
  */
 static void on_peer_fin(struct slow *s, struct conn *c, const struct tcp_state *st)
 {
@@ -235,11 +239,12 @@ static void on_peer_fin(struct slow *s, struct conn *c, const struct tcp_state *
 	};
 
 	relay_drain(s, TAP_ALL);	/* perhaps it has closed */
-	if (c->phase != CONN_FAST || c->fin_asked || c->fin_told)
+	if (c->phase != CONN_FAST || c->fin_asked || c->fin_told ||
+	    slot_unread(c->region, c->slot, st->rx_bytes))
 		return;
 	c->last = *st;
 	c->fin_told = true;
-	send_made(s, c, MADE_TO_LINUX, &fin);
+	handback_say(s, c, MADE_TO_LINUX, &fin);
 }
 
 /* --- the way back ----------------------------------------------------------------------- */
@@ -248,7 +253,7 @@ static void on_peer_fin(struct slow *s, struct conn *c, const struct tcp_state *
 static void set_deltas(struct conn *c)
 {
 	c->tx_delta = c->last.snd_nxt - c->last.fin_sent - c->linux_una;
-	c->rx_delta = c->last.rcv_nxt - c->last.peer_fin - c->linux_rcv;
+	c->rx_delta = c->last.rcv_nxt - c->last.peer_fin - c->linux_rcv - c->feed_len;
 }
 
 /* The peer knows our window from the thread; from now on it is Linux's. */
@@ -264,7 +269,7 @@ static void tell_window(struct slow *s, struct conn *c, const struct tp_answer *
 	};
 
 	if (!c->last.peer_fin && a->found)
-		send_made(s, c, MADE_TO_WIRE, &seg);
+		handback_say(s, c, MADE_TO_WIRE, &seg);
 }
 
 static void deliver(struct slow *s, struct conn *c, struct held_frame *f)
@@ -282,14 +287,17 @@ static void deliver(struct slow *s, struct conn *c, struct held_frame *f)
 	}
 }
 
-/* A kept FIN of Linux, which the thread has sent in its place. */
+bool handback_is_done(const struct conn *c, const struct segment *seg)
+{
+	return c->last.fin_sent && made_request(seg, c->linux_una) == MADE_REQ_FIN;
+}
+
 static bool is_done(const struct conn *c, const struct held_frame *f)
 {
 	struct segment seg;
 
-	return f->from == SEG_FROM_LINUX && c->last.fin_sent &&
-	       segment_read(f->data, f->len, SEG_FROM_LINUX, &seg) &&
-	       made_request(&seg, c->linux_una) == MADE_REQ_FIN;
+	return f->from == SEG_FROM_LINUX &&
+	       segment_read(f->data, f->len, SEG_FROM_LINUX, &seg) && handback_is_done(c, &seg);
 }
 
 static void deliver_kept(struct slow *s, struct conn *c)
@@ -314,7 +322,7 @@ bool handback_end_time_wait(struct slow *s, struct conn *c, const struct tp_answ
 
 	if (a->found || a->tcp_state != TCP_TIME_WAIT || !peer_first)
 		return false;
-	send_made(s, c, MADE_TO_LINUX, &rst);
+	handback_say(s, c, MADE_TO_LINUX, &rst);
 	return true;
 }
 
@@ -326,6 +334,7 @@ static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 
 	if (a->found)
 		c->track.to_linux = a->rcv_nxt;
+	c->feeding = false;
 	if (flowmap_set(s, c, CONN_LINUX)) {
 		expire_soon(s, c);	/* no memory: try again */
 		return;
@@ -341,15 +350,44 @@ static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 		expire_linux(s, c);
 }
 
+/* Bytes that nobody had read, and the FIN behind them. */
+static void feed(struct slow *s, struct conn *c, struct tp_answer *a)
+{
+	feed_push(s, c, a);
+	relay_drain(s, TAP_ALL);
+	if (ask_linux(s->att, &c->key, a) || c->phase != CONN_BACK)
+		return;
+	if (a->found && c->last.peer_fin && a->rcv_nxt == c->linux_rcv + c->feed_len) {
+		tell_linux(s, c, a->rcv_nxt);
+		relay_drain(s, TAP_ALL);
+		ask_linux(s->att, &c->key, a);
+	}
+}
+
 static void try_finish(struct slow *s, struct conn *c)
 {
 	struct tp_answer a = { 0 };
+	bool over;
 
 	relay_drain(s, TAP_ALL);	/* what Linux says to it */
-	if (ask_linux(s->att, &c->key, &a) || understood(c, &a) || c->asked >= TELL_TRIES)
+	if (ask_linux(s->att, &c->key, &a)) {
 		finish(s, c, &a);
-	else
+		return;
+	}
+	if (c->feed_len)
+		feed(s, c, &a);
+	if (c->phase != CONN_BACK)
+		return;			/* Linux has reset it */
+	over = feed_is_over(c, &a);
+	if (over && c->wire_reset) {
+		end(s, c, TP_SLOT_LINUX);
+	} else if (understood(c, &a) || (over && c->asked >= TELL_TRIES)) {
+		finish(s, c, &a);
+	} else {
+		if (!over)
+			feed_wait(s, c);
 		expire_soon(s, c);
+	}
 }
 
 /* The thread acknowledges late, and was quiet before it did. */
@@ -364,7 +402,7 @@ static void pay_ack(struct slow *s, struct conn *c)
 	};
 
 	if (c->last.ack_due)
-		send_made(s, c, MADE_TO_WIRE, &seg);
+		handback_say(s, c, MADE_TO_WIRE, &seg);
 }
 
 /* The program closed after the peer did, and before Linux knew: Linux believes to have closed
@@ -385,6 +423,19 @@ static bool has_no_socket(struct slow *s, const struct conn *c)
 	return !ask_linux(s->att, &c->key, &a) && !a.found && !a.tcp_state;
 }
 
+static void take_and_tell(struct slow *s, struct conn *c)
+{
+	if (c->released && slot_unread(c->region, c->slot, c->last.rx_bytes)) {
+		handback_kill(s, c);		/* bytes for nobody: as Linux does it */
+	} else if (feed_take(s, c)) {
+		expire_soon(s, c);
+	} else {
+		set_deltas(c);
+		tell_linux(s, c, c->linux_rcv + c->fin_told);
+		try_finish(s, c);
+	}
+}
+
 static void go_back(struct slow *s, struct conn *c)
 {
 	pay_ack(s, c);
@@ -397,13 +448,10 @@ static void go_back(struct slow *s, struct conn *c)
 		handback_gone(s, c);
 		return;
 	}
-	if (flowmap_set(s, c, CONN_BACK)) {
+	if (flowmap_set(s, c, CONN_BACK))
 		handback_kill(s, c);
-		return;
-	}
-	set_deltas(c);
-	tell_linux(s, c, c->fin_told);
-	try_finish(s, c);
+	else
+		take_and_tell(s, c);
 }
 
 /* Position in the tx pipe behind all that is sent and acknowledged, its low half. */
@@ -449,7 +497,7 @@ static void on_quiet(struct slow *s, struct conn *c, const struct tcp_state *st,
 
 static void rst_to_linux(struct slow *s, struct conn *c, uint32_t seq, uint32_t ack)
 {
-	send_made(s, c, MADE_TO_LINUX,
+	handback_say(s, c, MADE_TO_LINUX,
 		  &(struct made_seg){ .seq = seq, .ack = ack, .flags = WIRE_RST | WIRE_ACK });
 }
 
@@ -475,7 +523,7 @@ static void reset_peer(struct slow *s, struct conn *c)
 
 	if (ask_linux(s->att, &c->key, &a) || !a.found)
 		return;
-	send_made(s, c, MADE_TO_WIRE,
+	handback_say(s, c, MADE_TO_WIRE,
 		  &(struct made_seg){ .seq = a.snd_nxt + c->tx_delta,
 				      .ack = a.rcv_nxt + c->rx_delta,
 				      .flags = WIRE_RST | WIRE_ACK });
@@ -515,9 +563,50 @@ void handback_again(struct slow *s, struct conn *c)
 		kill_again(s, c);
 		return;
 	}
-	if (!ask_linux(s->att, &c->key, &a))
-		tell_linux(s, c, a.found && a.rcv_nxt != c->linux_rcv);
+	if (!c->taken) {
+		take_and_tell(s, c);
+		return;
+	}
+	if (!ask_linux(s->att, &c->key, &a) && a.found) {
+		feed_again(s, c, &a);
+		if (!c->feeding || feed_is_over(c, &a))
+			tell_linux(s, c, a.rcv_nxt);
+	}
 	try_finish(s, c);
+}
+
+/* --- frames of a flow that is on its way ------------------------------------------------ */
+
+void handback_from_wire(struct slow *s, struct conn *c, const struct segment *seg,
+			const struct virtio_net_hdr *vnet, const uint8_t *frame, uint32_t len,
+			uint32_t queue)
+{
+	if (c->feeding)
+		feed_from_wire(s, c, seg);
+	else
+		held_put(&c->held, SEG_FROM_WIRE, queue, vnet, frame, len);
+}
+
+static bool is_pure_ack(const struct segment *seg)
+{
+	return !seg->len && !(seg->flags & (WIRE_FIN | WIRE_RST | WIRE_SYN));
+}
+
+/* What Linux says to our news is for us, the rest for the peer. */
+void handback_from_linux(struct slow *s, struct conn *c, const struct segment *seg,
+			 const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len)
+{
+	if (!c->feeding && is_pure_ack(seg))
+		return;
+	if (!c->feeding) {
+		held_put(&c->held, SEG_FROM_LINUX, 0, vnet, frame, len);
+	} else if (seg->flags & WIRE_RST) {
+		feed_translate(s, c, seg, vnet, frame, len);
+		let_go(s, c, TP_SLOT_DEAD);
+		handback_gone(s, c);
+	} else if (!handback_is_done(c, seg)) {
+		feed_from_linux(s, c, seg, vnet, frame, len);
+	}
 }
 
 /* --- who tells us ----------------------------------------------------------------------- */
@@ -532,6 +621,10 @@ void handback_released(struct slow *s, uint64_t cookie)
 	c->released = true;
 	if (c->phase == CONN_LINUX && c->region && slot_has_unread(c->region, c->slot)) {
 		handback_kill(s, c);	/* bytes for nobody: as Linux does it */
+		return;
+	}
+	if (c->phase == CONN_BACK && c->taken && c->fed < c->feed_len) {
+		handback_kill(s, c);
 		return;
 	}
 	if (c->phase == CONN_FAST)

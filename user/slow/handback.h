@@ -9,9 +9,22 @@
 
 #include "../fast/fast.h"
 #include "conn.h"
+#include "made.h"
+#include "relay.h"
 
 struct slow;
 
+/* A made segment of @c, to Linux or to the peer. */
+void handback_say(struct slow *s, const struct conn *c, enum made_to to,
+		  const struct made_seg *seg);
+/* Phase BACK: a frame of the peer, of Linux. */
+void handback_from_wire(struct slow *s, struct conn *c, const struct segment *seg,
+			const struct virtio_net_hdr *vnet, const uint8_t *frame, uint32_t len,
+			uint32_t queue);
+void handback_from_linux(struct slow *s, struct conn *c, const struct segment *seg,
+			 const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len);
+/* A FIN of Linux, @seg, that the thread has sent in its place. */
+bool handback_is_done(const struct conn *c, const struct segment *seg);
 /* Asked for: the flow is to go back when it is quiet. */
 void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason);
 /* Linux sent FIN, RST (phase FAST). */

@@ -58,7 +58,7 @@ size_t made_build(const struct made_flow *f, enum made_to to, const struct made_
 	uint8_t *opt = (uint8_t *)tcp + WIRE_TCP_LEN;
 
 	put_eth((void *)ret_frame, f, to);
-	put_ip(ip, f, to, WIRE_IP_LEN + tcp_len);
+	put_ip(ip, f, to, WIRE_IP_LEN + tcp_len + s->len);
 	*tcp = (struct wire_tcp){
 		.sport = to == MADE_TO_WIRE ? f->key.local_port : f->key.peer_port,
 		.dport = to == MADE_TO_WIRE ? f->key.peer_port : f->key.local_port,
@@ -73,8 +73,10 @@ size_t made_build(const struct made_flow *f, enum made_to to, const struct made_
 		wire_put32(opt + 4, f->tsval);
 		wire_put32(opt + 8, f->tsecr);
 	}
-	wire_tcp_seal(ip, tcp, tcp_len);
-	return WIRE_ETH_LEN + WIRE_IP_LEN + tcp_len;
+	if (s->len)
+		memcpy((uint8_t *)tcp + tcp_len, s->data, s->len);
+	wire_tcp_seal(ip, tcp, tcp_len + s->len);
+	return WIRE_ETH_LEN + WIRE_IP_LEN + tcp_len + s->len;
 }
 
 static uint16_t scaled(uint32_t wnd, uint8_t scale)

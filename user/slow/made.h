@@ -28,11 +28,13 @@ struct made_seg {
 	uint32_t seq, ack;
 	uint16_t window;		/* ready for the wire */
 	uint8_t flags;
+	const uint8_t *data;		/* payload, if @len */
+	uint32_t len;
 };
 
 enum made_to { MADE_TO_LINUX, MADE_TO_WIRE };
 
-/* The frame of @s. Returns its length, at most MADE_FRAME_MAX. */
+/* The frame of @s. Returns its length, at most MADE_FRAME_MAX and the payload. */
 size_t made_build(const struct made_flow *f, enum made_to to, const struct made_seg *s,
 		  uint8_t *ret_frame);
 

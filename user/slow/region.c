@@ -24,10 +24,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "slow.h"
@@ -338,4 +340,58 @@ bool slot_has_unread(const struct region *r, uint32_t slot)
 
 	return atomic_load_explicit(&t->rx_head, memory_order_relaxed) !=
 	       atomic_load_explicit(&t->rx_tail, memory_order_relaxed);
+}
+
+uint32_t slot_unread(const struct region *r, uint32_t slot, uint64_t head)
+{
+	return (uint32_t)(head - atomic_load_explicit(&slot_at(r, slot)->rx_tail,
+						      memory_order_acquire));
+}
+
+static void unlock(_Atomic uint32_t *lock)
+{
+	if (atomic_exchange(lock, 0) & TP_LOCK_WAITERS)
+		syscall(SYS_futex, lock, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+}
+
+int slot_take_unread(const struct region *r, uint32_t slot, uint64_t head, uint64_t *ret_from,
+		     uint32_t *ret_len)
+{
+	struct tp_slot *t = slot_at(r, slot);
+	uint64_t geom = t->rx_geom, tail;
+	uint32_t free = 0;
+
+	if (!atomic_compare_exchange_strong(&t->rx_lock, &free, TP_LOCK_DAEMON))
+		return -EAGAIN;
+	tail = atomic_exchange(&t->rx_tail, head);
+	slot_set_state(r, slot, TP_SLOT_LINUX);
+	unlock(&t->rx_lock);
+	/* scribbled over: its own bytes, which it has lost */
+	if (!pipe_geom_ok(geom) || head - tail > pipe_size(geom))
+		tail = head;
+	*ret_from = tail;
+	*ret_len = (uint32_t)(head - tail);
+	return 0;
+}
+
+void slot_read_taken(const struct region *r, uint32_t slot, uint64_t from, uint8_t *dst,
+		     uint32_t len)
+{
+	const struct tp_pipe_mem mem = {
+		.small = tp_small_at(r->fast.base, &r->fast.geo, slot, TP_RX),
+		.big = tp_big_at(r->fast.base, &r->fast.geo, slot, TP_RX),
+	};
+	uint64_t geom = slot_at(r, slot)->rx_geom;
+
+	if (!pipe_geom_ok(geom))
+		geom = pipe_geom(TP_ORDER_BIG, 0);
+	while (len) {
+		unsigned char *at;
+		uint32_t n = pipe_span(&mem, geom, from, len, &at);
+
+		memcpy(dst, at, n);
+		dst += n;
+		from += n;
+		len -= n;
+	}
 }

@@ -82,20 +82,39 @@ uint32_t segment_end(const struct segment *s)
 	return s->seq + s->len + !!(s->flags & WIRE_SYN) + !!(s->flags & WIRE_FIN);
 }
 
+/* The checksum of @tcp, in which bytes that summed up to @was now do to @is (RFC 1624:
+ * HC' = ~(~HC + ~m + m')).
+ */
+static void adjust(struct wire_tcp *tcp, uint64_t was, uint64_t is)
+{
+	tcp->check = (uint16_t)~wire_fold((uint64_t)(uint16_t)~tcp->check +
+					  (uint16_t)~wire_fold(was) + wire_fold(is));
+}
+
 /* Add @add to the number at @field, which may lie anywhere in the segment at @tcp. */
 static void renumber(struct wire_tcp *tcp, uint8_t *field, uint32_t add, bool partial)
 {
 	size_t off = (size_t)(field - (uint8_t *)tcp);
 	uint64_t old = wire_sum_at(wire_sum(field, 4), off);
-	uint16_t sum;
 
 	wire_put32(field, wire_get32(field) + add);
-	if (partial)
+	if (!partial)
+		adjust(tcp, old, wire_sum_at(wire_sum(field, 4), off));
+}
+
+void segment_set_window(uint8_t *frame, size_t len, uint16_t window, bool partial)
+{
+	struct wire_at at;
+	struct wire_tcp *tcp;
+	uint64_t old;
+
+	if (!wire_locate(frame, len, &at))
 		return;
-	/* RFC 1624: HC' = ~(~HC + ~m + m') */
-	sum = wire_fold((uint64_t)(uint16_t)~tcp->check + (uint16_t)~wire_fold(old) +
-			wire_fold(wire_sum_at(wire_sum(field, 4), off)));
-	tcp->check = (uint16_t)~sum;
+	tcp = (struct wire_tcp *)(frame + ((const uint8_t *)at.tcp - frame));
+	old = wire_sum((const uint8_t *)&tcp->window, 2);
+	tcp->window = htons(window);
+	if (!partial)
+		adjust(tcp, old, wire_sum((const uint8_t *)&tcp->window, 2));
 }
 
 void segment_renumber(uint8_t *frame, size_t len, uint32_t seq_add, uint32_t ack_add, bool partial)

@@ -42,6 +42,9 @@ uint32_t segment_end(const struct segment *s);
 void segment_renumber(uint8_t *frame, size_t len, uint32_t seq_add, uint32_t ack_add,
 		      bool partial);
 
+/* Offer another window. The checksum follows likewise. */
+void segment_set_window(uint8_t *frame, size_t len, uint16_t window, bool partial);
+
 /* The checksum field holds what a device is meant to complete. A sender in the same machine
  * leaves it so (veth, virtio); a whole checksum looks the same once in 2^16 frames.
  */

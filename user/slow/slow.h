@@ -7,6 +7,7 @@
  *	from_linux.c	what Linux's frames mean		icmp.c	  errors about our flows
  *	watch.c, track.c	connections that are Linux's
  *	claim.c		Linux's -> ours				handback.c  ours -> Linux's
+ *	feed.c		unread bytes that go back with it
  *	flowmap.c	the only writer of the maps		conn.c	  the table
  *	made.c, segment.c, held.c	frames: made, read, kept
  *	keepalive.c	Linux's probes, answered		expire.c  what time does

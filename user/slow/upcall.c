@@ -69,8 +69,10 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		relay_to_linux(s, vnet, frame, len);
 		return;
 	case CONN_CLAIM:
-	case CONN_BACK:
 		held_put(&c->held, SEG_FROM_WIRE, queue, vnet, frame, len);
+		return;
+	case CONN_BACK:
+		handback_from_wire(s, c, seg, vnet, frame, len, queue);
 		return;
 	case CONN_FAST:
 		/* Merged on the way (generic XDP): Linux carries such flows better. */
