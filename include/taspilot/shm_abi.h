@@ -118,7 +118,8 @@ enum tp_slot_state {
 #define TP_O_QUICKACK	8U
 
 /* rx_lock, tx_lock: 0 free, else the owner's tid, and whether somebody sleeps on it. Unread bytes
- * of a flow that goes back to Linux are taken out of the pipe under rx_lock, by taspilotd.
+ * of a flow that goes back to Linux are taken out of the pipe under rx_lock, by taspilotd; the
+ * pages of an empty pipe are given back under tx_lock, by the fast thread.
  */
 #define TP_LOCK_WAITERS	0x80000000U
 #define TP_LOCK_DAEMON	0x7fffffffU
@@ -148,7 +149,7 @@ struct tp_slot {
 	_Atomic uint32_t kicked;			/* stands in the lane */
 	_Atomic uint32_t rx_wait;			/* futex: a reader sleeps on it */
 	_Atomic uint32_t tx_wait;			/* futex: a writer sleeps on it */
-	_Atomic uint32_t rx_lock, tx_lock;		/* program's own: robust, by tid (pipe users) */
+	_Atomic uint32_t rx_lock, tx_lock;		/* program's, by tid; TP_LOCK_TRIM: ours */
 
 	/* line 3: the slow path writes; constant while state is FAST */
 	alignas(TP_LINE) _Atomic uint32_t state;	/* enum tp_slot_state */

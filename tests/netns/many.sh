@@ -30,6 +30,30 @@ test_ten_thousand_connections_at_once_all_answer() {
 	nothing_left server s0
 }
 
+# payload_kib - of the memory that the server and taspilotd share
+payload_kib() {
+	cat "/proc/$server_pid/smaps_rollup" "/proc/$(daemon_pid s0)/smaps_rollup" |
+		awk '/^Pss_Shmem:/ { n += $2 } END { print n }'
+}
+payload_below() { [ "$(payload_kib)" -lt "$1" ]; }
+held() { [ -s "$TMPDIR/held" ]; }
+test_idle_connections_hold_no_payload_page() {
+	local clients before
+	plain || before=$(payload_kib)
+	start clients client rpc_client --addr 10.0.0.2 --conns 4000 --secs 1 --json --hold >"$TMPDIR/held"
+	wait_for held
+	plain || wait_for payload_below $((before + 4000))	# a page each would be 32000
+	stop "$clients" KILL
+	nothing_left server s0
+	plain || wait_for payload_below $((before + 4000))
+}
+test_connections_that_were_idle_for_long_answer_right() {
+	count_from server s0
+	in_ns client rpc_client --addr 10.0.0.2 --conns 1000 --rate 300 --secs 9
+	mostly_fast server s0 80
+	nothing_left server s0
+}
+
 # closing OPTIONS... - many connections that end in this way; the daemon does not grow
 closing() {
 	in_ns client conn_rate --addr 10.0.0.2 --parallel 16 --count 2000 "$@"

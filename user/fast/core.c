@@ -14,6 +14,7 @@
  * passes a full fence, and looks once more.
  */
 #include "thread.h"
+#include "trim.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -61,6 +62,27 @@ static uint32_t take_lanes(struct fast *t)
 	return n;
 }
 
+/* A flow that has been idle gives its pages back. Many may fall idle at once, so each gets a turn
+ * of its own: none is looked at in vain meanwhile, and the others' requests do not wait.
+ */
+static void trim_idle(struct fast *t, struct flow *f)
+{
+	if (t->now_ns < output_trim_due(f))
+		return;
+	if (f->trim_turn_ns < trim_since(&f->tcp) + TRIM_NS) {
+		t->trim_ns += TRIM_GAP_NS;
+		if (t->trim_ns < t->now_ns)
+			t->trim_ns = t->now_ns;
+		f->trim_turn_ns = t->trim_ns;
+	}
+	if (t->now_ns < f->trim_turn_ns)
+		return;
+	if (trim_pipes(&f->tcp))
+		f->trimmed_ns = trim_since(&f->tcp);
+	else
+		f->trim_turn_ns = t->now_ns + TRIM_NS;
+}
+
 static uint32_t fire_timers(struct fast *t)
 {
 	uint32_t n = 0;
@@ -68,8 +90,10 @@ static uint32_t fire_timers(struct fast *t)
 	for (struct timer *timer; (timer = wheel_pop(&t->wheel, t->now_ns)); n++) {
 		struct flow *f = container_of(timer, struct flow, timer);
 
-		if (f->phase == FLOW_LIVE)
-			flow_touch(t, f, tcp_timer(&f->tcp, t->now_ns));
+		if (f->phase != FLOW_LIVE)
+			continue;
+		flow_touch(t, f, tcp_timer(&f->tcp, t->now_ns));
+		trim_idle(t, f);
 	}
 	return n;
 }

@@ -51,6 +51,8 @@ struct flow {
 	struct list telling;		/* events left */
 	struct flow *hash_next;
 	struct timer timer;
+	uint64_t trimmed_ns;		/* trim_since() when the pipes' pages were given back */
+	uint64_t trim_turn_ns;		/* its turn, if it is idle for long enough by then */
 	struct frame_head head;
 
 	struct tcp tcp;

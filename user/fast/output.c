@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#include "trim.h"
+
 #define TURN_SENDS	128U
 
 static uint64_t tx_geometry(const struct flow *f)
@@ -200,6 +202,15 @@ static void go_quiet(struct fast *t, struct flow *f)
 	tell(t, f, FAST_EV_QUIET);
 }
 
+uint64_t output_trim_due(const struct flow *f)
+{
+	uint64_t since = trim_since(&f->tcp);
+
+	if (f->trimmed_ns == since)
+		return ~0ULL;
+	return since + TRIM_NS > f->trim_turn_ns ? since + TRIM_NS : f->trim_turn_ns;
+}
+
 /* A timer that is armed for earlier stays: when it fires, it is armed anew. Deadlines move
  * with every segment, and nearly none is ever reached.
  */
@@ -207,6 +218,8 @@ static void set_timer(struct fast *t, struct flow *f)
 {
 	uint64_t at = tcp_deadline(&f->tcp);
 
+	if (at == ~0ULL)
+		at = output_trim_due(f);
 	if (at != ~0ULL && (!timer_is_set(&f->timer) || f->timer.at_ns > at))
 		timer_set(&t->wheel, &f->timer, at);
 }

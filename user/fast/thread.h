@@ -98,6 +98,7 @@ struct fast {
 	struct idle idle;
 	struct xio xio;
 	struct gso gso;
+	uint64_t trim_ns;		/* the last flow that is to be trimmed has its turn then */
 	struct tcp_pool tcp_pool;	/* what flows borrow while a path is bad */
 	struct stats stats;
 	struct profile profile;
@@ -139,6 +140,9 @@ static inline void flow_touch(struct fast *t, struct flow *f, uint32_t todo)
 void output_settle(struct fast *t);
 /* Send a RST: the wire side of @f is over. @tell: the slow thread does not know yet. */
 void output_abort(struct fast *t, struct flow *f, bool tell);
+
+/* When the pipes of @f are to be trimmed; ~0: they were, and nothing has come since. */
+uint64_t output_trim_due(const struct flow *f);
 
 /* tell.c */
 void tell(struct fast *t, struct flow *f, enum fast_event_kind kind);

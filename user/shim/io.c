@@ -569,7 +569,7 @@ static ssize_t tx_step(int fd, struct conn *c, struct iter *it, int flags, struc
 
 	do {
 		got = lock_take(&s->tx_lock);
-	} while (got == LOCK_BUSY);
+	} while (got == LOCK_BUSY && !region_silent(c->region));
 	if (unlikely(!fd_is_conn(fd, c) || c->slot != s))
 		n = RX_REAL;
 	else

@@ -5,6 +5,7 @@
  *	0			free
  *	tid			taken
  *	tid | LOCK_WAITERS	taken, and somebody sleeps on it
+ *	TP_LOCK_DAEMON		taspilotd has it, for microseconds (shm_abi.h)
  *
  * The tid tells a signal handler that it interrupted its own thread (LOCK_NESTED: go on without
  * the lock, see io.c), and tells others that the owner has died (they take it over: what a

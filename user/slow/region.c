@@ -4,7 +4,8 @@
  *
  * A region is a sealed memfd: the program cannot shrink it under us. Its address range is
  * large (8 MiB pipes both ways for each of 16384 slots) and sparse: pages come with use, and
- * those of a large ring go when its slot is closed.
+ * those of a large ring go when its slot is closed, the others when nobody used them for a
+ * while: of idle connections in user/fast/trim.c, of free slots here.
  *
  * Life of a region: HELLO makes it; each control connection that was given it counts, so a
  * forked child that registers keeps it. It is freed when nobody is connected and no connection
@@ -35,6 +36,8 @@
 #include "slow.h"
 #include "taspilot/pipe.h"
 
+#define KEEP_SLOTS	64U		/* free slots that keep their pages: they are used next */
+#define CLEAN_BEAT	64U		/* slots whose pages go at one beat */
 #define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
 void regions_init(struct regions *rs)
@@ -93,6 +96,7 @@ static void init_slots(struct region *r)
 {
 	for (r->free_slots = 0; r->free_slots < TP_SLOTS; r->free_slots++)
 		r->free_slot[r->free_slots] = TP_SLOTS - 1 - r->free_slots;
+	r->clean = TP_SLOTS;
 	for (uint32_t i = 0; i < TP_MAX_CTX; i++)
 		r->fast.ctx_fd[i] = -1;
 }
@@ -250,10 +254,24 @@ void region_drop_ctx(struct region *r, uint32_t index)
 	r->ctx_used[index] = false;
 }
 
+/* Slots that were closed long ago give back the pages that small pipes touched. Not at once: the
+ * next connection takes the slot that was used last, and its pages as well.
+ */
+static void clean_slots(struct region *r)
+{
+	for (uint32_t i = 0; i < CLEAN_BEAT && r->clean + KEEP_SLOTS < r->free_slots; i++)
+		madvise(tp_small_at(r->fast.base, &r->fast.geo, r->free_slot[r->clean++], TP_RX),
+			2 * TP_PIPE_SMALL, MADV_REMOVE);
+}
+
 void regions_beat(struct slow *s, uint64_t now_ns)
 {
-	list_each(l, n, &s->regions.all)
-		beat(s, container_of(l, struct region, link), now_ns);
+	list_each(l, n, &s->regions.all) {
+		struct region *r = container_of(l, struct region, link);
+
+		beat(s, r, now_ns);
+		clean_slots(r);
+	}
 }
 
 struct tp_slot *slot_at(const struct region *r, uint32_t slot)
@@ -294,6 +312,8 @@ int slot_open(struct region *r, const struct slot_begin *b, uint32_t *ret_slot)
 	if (!r->free_slots)
 		return -ENOSPC;
 	slot = r->free_slot[--r->free_slots];
+	if (r->clean > r->free_slots)
+		r->clean = r->free_slots;
 	r->flows++;
 	slot_reset(slot_at(r, slot), b, ++r->generation[slot]);
 	*ret_slot = slot;

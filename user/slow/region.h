@@ -27,6 +27,7 @@ struct region {
 	bool ctx_used[TP_MAX_CTX];
 	uint32_t free_slots;
 	uint32_t free_slot[TP_SLOTS];	/* stack: what was used last is used next */
+	uint32_t clean;			/* so many at its bottom hold no payload page */
 	uint32_t generation[TP_SLOTS];
 };
 
