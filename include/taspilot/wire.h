@@ -257,16 +257,22 @@ static inline bool wire_ip_ok(const struct wire_ip *ip)
 	return wire_fold(wire_sum(ip, WIRE_IP_LEN)) == 0xffff;
 }
 
-/* Whether the TCP checksum is right. @partial_ok: the sender's device was to finish it
- * (veth, virtio), so the field may hold the pseudo header's sum alone.
+/* Whether the TCP checksum is right; @sum is that of header and payload. @partial_ok: the
+ * sender's device was to finish it (veth, virtio), so the field may hold the pseudo header's sum
+ * alone.
  */
-static inline bool wire_tcp_ok(const struct wire_at *at, bool partial_ok)
+static inline bool wire_tcp_sum_ok(const struct wire_at *at, uint64_t sum, bool partial_ok)
 {
 	uint64_t pseudo = wire_pseudo(at->ip->saddr, at->ip->daddr, at->tcp_len);
 
-	if (wire_fold(wire_add(pseudo, wire_sum(at->tcp, at->tcp_len))) == 0xffff)
+	if (wire_fold(wire_add(pseudo, sum)) == 0xffff)
 		return true;
 	return partial_ok && at->tcp->check == wire_fold(pseudo);
+}
+
+static inline bool wire_tcp_ok(const struct wire_at *at, bool partial_ok)
+{
+	return wire_tcp_sum_ok(at, wire_sum(at->tcp, at->tcp_len), partial_ok);
 }
 
 #endif

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../common/clock.h"
+#include "sum.h"
 
 /* What a region's fast_private points to. */
 struct region_private {
@@ -215,6 +216,7 @@ int fast_start(const struct fast_config *cfg, struct fast_set **ret_set)
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
+	sum_init();
 	err = set_init(s, cfg);
 	if (err) {
 		free(s);

@@ -13,11 +13,14 @@
 
 #include <string.h>
 
+#include "sum.h"
+
 static void deliver(struct fast *t, struct flow *f, const struct wire_at *at)
 {
 	struct tcp_seg seg;
 
-	if (!wire_ip_ok(at->ip) || !wire_tcp_ok(at, t->partial_csum_ok)) {
+	if (!wire_ip_ok(at->ip) ||
+	    !wire_tcp_sum_ok(at, sum_of(at->tcp, at->tcp_len), t->partial_csum_ok)) {
 		stats_add(&t->stats.rx_bad_csum, 1);
 		return;
 	}

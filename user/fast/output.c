@@ -16,6 +16,7 @@
 
 #include <string.h>
 
+#include "sum.h"
 #include "trim.h"
 
 #define TURN_SENDS	128U
@@ -36,7 +37,7 @@ static uint64_t copy_payload(const struct flow *f, uint64_t pos, uint32_t len, u
 		unsigned char *from;
 		uint32_t n = pipe_span(&f->tx, geom, pos + done, len - done, &from);
 
-		sum = wire_add(sum, wire_sum_at(wire_copy_sum(dst + done, from, n), done));
+		sum = wire_add(sum, wire_sum_at(sum_copy(dst + done, from, n), done));
 		done += n;
 	}
 	return sum;
