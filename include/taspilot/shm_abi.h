@@ -149,7 +149,7 @@ struct tp_slot {
 	_Atomic uint32_t kicked;			/* stands in the lane */
 	_Atomic uint32_t rx_wait;			/* futex: a reader sleeps on it */
 	_Atomic uint32_t tx_wait;			/* futex: a writer sleeps on it */
-	_Atomic uint32_t rx_lock, tx_lock;		/* program's, by tid; TP_LOCK_TRIM: ours */
+	_Atomic uint32_t rx_lock, tx_lock;		/* program's, by tid; TP_LOCK_DAEMON: ours */
 
 	/* line 3: the slow path writes; constant while state is FAST */
 	alignas(TP_LINE) _Atomic uint32_t state;	/* enum tp_slot_state */

@@ -22,7 +22,7 @@
 #include "tcp_flow.h"
 
 #define TRIM_NS		2000000000ULL	/* idle for so long */
-#define TRIM_GAP_NS	250000ULL	/* between two flows: each costs some microseconds */
+#define TRIM_GAP_NS	100000ULL	/* between two flows: each costs some microseconds */
 
 /* True: the pages are gone. False: something is in a pipe, or the program is at work on it. */
 bool trim_pipes(struct tcp *t);
