@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
  *
- * kernel.h - the fields of Linux's own socket structures that ask.bpf.c reads.
+ * kernel.h - the fields of Linux's own structures that ask.bpf.c and stranger.bpf.c read.
  *
  * Names and types only: where a field lies is found at load (CO-RE), so one object serves
  * every kernel and the build needs none. Fields that a kernel may lack are asked for with
@@ -66,6 +66,18 @@ struct sock {
 	kuid_t sk_uid;
 	__u8 sk_shutdown;
 	unsigned long sk_max_pacing_rate;
+};
+
+struct socket {
+	struct sock *sk;
+};
+
+struct poll_table_struct {
+	__u32 _key;
+};
+
+struct task_struct {
+	struct task_struct *group_leader;
 };
 
 struct ip_options_rcu;

@@ -63,6 +63,10 @@ struct tp_listen_key {
 /* tp_cookies: sockets that we must hear of, by SO_COOKIE. */
 #define TP_COOKIE_CONNECT	1U	/* its SYN goes through the TAP */
 #define TP_COOKIE_CLAIMED	2U	/* its release is reported (TP_REC_RELEASE) */
+#define TP_COOKIE_TOLD		4U	/* TP_REC_STRANGER was; set by stranger.bpf.c */
+
+/* A flag that recvmsg(2) ignores for TCP (MSG_CMSG_CLOEXEC): the shim is calling. */
+#define TP_MSG_SHIM	0x40000000
 
 /* tp_config, one entry. */
 struct tp_config {
@@ -87,11 +91,13 @@ struct tp_meta {
 enum tp_record_kind {
 	TP_REC_FRAME,			/* a frame from the wire, for Linux or a held flow */
 	TP_REC_RELEASE,			/* the last reference to a claimed socket went */
+	TP_REC_STRANGER,		/* a claimed socket is used past the shim */
+	TP_REC_URING,			/* a program has made an io_uring */
 };
 
 struct tp_record {
 	__u64 time_ns;			/* CLOCK_MONOTONIC when it was written */
-	__u64 cookie;			/* TP_REC_RELEASE: whose */
+	__u64 cookie;			/* RELEASE, STRANGER: whose; URING: the program's number */
 	__u32 kind;			/* enum tp_record_kind */
 	__u32 state;			/* FRAME: the flow's state that XDP saw, or TP_NONE */
 	__u32 len;			/* FRAME: bytes that follow */
@@ -129,7 +135,9 @@ struct tp_record {
 	X(DOOR_IN,		"door_in")		/* tas0 ingress -> NIC ingress */ \
 	X(DOOR_FAILED,		"door_failed")		/* the same, but no memory */	\
 	X(RELEASE,		"release")		/* a claimed socket closed: ring */ \
-	X(RELEASE_LOST,		"release_lost")		/* the same, but the ring was full */
+	X(RELEASE_LOST,		"release_lost")		/* the same, but the ring was full */ \
+	X(STRANGER,		"stranger")		/* a claimed socket used past the shim */ \
+	X(URING,		"io_uring")		/* a program of ours made an io_uring */
 
 enum tp_verdict {
 #define X(id, name) TP_V_##id,

@@ -61,6 +61,8 @@ enum tp_ctl_type {
 	X(HANDED_BACK,	"its program asked for what only Linux does")			\
 	X(DEMOTED,	"an administrator handed it back to Linux")			\
 	X(URGENT,	"urgent data came")						\
+	X(STRANGER,	"a program that is not under 'taspilot run' uses it")		\
+	X(IO_URING,	"its program uses io_uring")					\
 	X(CLOSED_SIDE,	"it is being closed")						\
 	X(UNCLAIMED,	"no program claimed it: not run under 'taspilot run'")		\
 	X(INTERNAL,	"taspilotd failed; see its log")

@@ -312,6 +312,12 @@ void slow_tell_flow(struct slow *slow, const struct conn *c, enum fast_cmd_kind 
 	slow_tell(slow, c->thread, &(struct fast_cmd){ .kind = kind, .flow_id = c->flow_id });
 }
 
+void apps_uring(struct slow *slow, uint32_t number)
+{
+	(void)slow;
+	(void)number;
+}
+
 void ctl_state(struct slow *slow, struct conn *c)
 {
 	(void)slow;

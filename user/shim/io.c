@@ -88,7 +88,7 @@ static ssize_t step_linux(int fd, struct conn *c, struct iter *it, int flags)
 	struct iter save = *it;
 	struct iovec v = iter_next(it, linux_left(c));
 	ssize_t n = libc()->recv(fd, v.iov_base, v.iov_len,
-				 (flags & (MSG_PEEK | MSG_TRUNC)) | MSG_DONTWAIT);
+				 (flags & (MSG_PEEK | MSG_TRUNC)) | MSG_DONTWAIT | TP_MSG_SHIM);
 
 	*it = save;
 	if (n <= 0) {
@@ -270,7 +270,7 @@ static ssize_t rx_real(int fd, struct conn *c, struct iter *it, int flags)
 	conn_went_linux(c);
 	while (it->left && m.msg_iovlen < ARRAY_SIZE(v))
 		v[m.msg_iovlen++] = iter_next(it, it->left);
-	n = libc()->recvmsg(fd, &m, flags);
+	n = libc()->recvmsg(fd, &m, flags | TP_MSG_SHIM);
 	return n < 0 ? -errno : n;
 }
 

@@ -10,6 +10,7 @@
  * Who may do what
  *  - CLAIM, FIND: sockets of the same user, or root. tp_ask says whose a socket is.
  *  - a region of another program (CTX after fork, FIND): the same user, or root.
+ *  - CLAIM: not a program that uses io_uring, which goes past the shim.
  *  - LISTEN and CONNECT name a port or a socket whose SYNs shall pass through the slow path:
  *    harmless for whoever owns it, so not checked further; both are bounded in number.
  */
@@ -21,7 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <bpf/bpf.h>
 
 #include "claim.h"
 #include "flowmap.h"
@@ -68,6 +72,8 @@ static uint64_t own_netns_cookie(void)
 void apps_init(struct slow *s)
 {
 	list_init(&s->apps.listeners);
+	list_init(&s->apps.all);
+	s->apps.numbers = 0;
 	s->apps.netns_cookie = own_netns_cookie();
 	s->apps.connect_head = s->apps.connect_tail = 0;
 }
@@ -75,6 +81,7 @@ void apps_init(struct slow *s)
 void app_init(struct app *a, uid_t uid, pid_t pid)
 {
 	*a = (struct app){ .uid = uid, .pid = pid };
+	list_init(&a->link);
 	list_init(&a->ctxs);
 	list_init(&a->listens);
 }
@@ -82,6 +89,59 @@ void app_init(struct app *a, uid_t uid, pid_t pid)
 static bool same_user(const struct app *a, uid_t uid)
 {
 	return !a->uid || a->uid == uid;
+}
+
+/* --- programs and the kernel (stranger.bpf.c) --------------------------------------------- */
+
+static int open_process(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+/* The kernel shall know it by a number. False: it has an io_uring. */
+static bool introduce(struct slow *s, struct app *a)
+{
+	int pidfd = s->att->stranger_hook ? open_process(a->pid) : -1;
+	uint32_t has = 0;
+
+	if (pidfd < 0)
+		return true;
+	a->number = ++s->apps.numbers;
+	/* first the number, then the look: one that is made now is reported */
+	bpf_map_update_elem(s->att->tasks_fd, &pidfd, &a->number, BPF_ANY);
+	if (bpf_map_lookup_elem(s->att->urings_fd, &pidfd, &has))
+		has = 0;
+	close(pidfd);
+	return !has;
+}
+
+/* It has ended, or has become another program, which may have said HELLO already. */
+static void part(struct slow *s, const struct app *a)
+{
+	int pidfd = a->number ? open_process(a->pid) : -1;
+	uint32_t number;
+
+	if (pidfd < 0)
+		return;
+	if (!bpf_map_lookup_elem(s->att->tasks_fd, &pidfd, &number) && number == a->number)
+		bpf_map_delete_elem(s->att->tasks_fd, &pidfd);
+	close(pidfd);
+}
+
+void apps_uring(struct slow *s, uint32_t number)
+{
+	struct conn *c;
+
+	list_each(l, n, &s->apps.all) {
+		struct app *a = container_of(l, struct app, link);
+
+		if (a->number != number)
+			continue;
+		a->uring = true;
+		conn_each(&s->conns, c)
+			if (c->region == a->own)
+				handback_begin(s, c, TP_WHY_IO_URING);
+	}
 }
 
 /* --- regions and contexts ---------------------------------------------------------------- */
@@ -123,9 +183,11 @@ static int hello(struct slow *s, struct app *a, struct tp_ctl *m, struct app_fds
 	}
 	if (a->own)
 		return -EALREADY;
+	a->uring = !introduce(s, a);
 	err = region_new(s, a->uid, &r);
 	if (err)
 		return err;
+	list_add_tail(&s->apps.all, &a->link);
 	a->own = r;
 	give_region(a, r);
 	region_fds(r, ret_fds);
@@ -325,6 +387,10 @@ static int do_claim(struct slow *s, struct app *a, struct tp_ctl *m)
 
 	if (!a->own)
 		return -ENOTCONN;
+	if (a->uring) {
+		why_note(&s->why, &cl.key, cl.cookie, TP_WHY_IO_URING);
+		return refuse(m, TP_WHY_IO_URING);
+	}
 	reason = claim(s, &cl, &c);
 	if (reason)
 		return refuse(m, reason);
@@ -421,6 +487,8 @@ void app_fini(struct slow *s, struct app *a)
 		region_drop_ctx(ref->region, ref->index);
 		free(ref);
 	}
+	list_del(&a->link);
+	part(s, a);
 	for (uint32_t i = 0; i < a->givens; i++)
 		region_put(s, a->given[i]);
 }

@@ -20,8 +20,11 @@ struct slow;
 #define APPS_CONNECTS	65536U		/* connect()s under way, a power of two */
 
 struct app {
+	struct list link;		/* of those that said HELLO */
 	uid_t uid;
 	pid_t pid;
+	uint32_t number;		/* in tp_tasks; 0: this kernel does not tell */
+	bool uring;			/* it uses io_uring: nothing of it is accelerated */
 	struct region *own;		/* HELLO's; NULL before */
 	struct region *given[APP_REGIONS];
 	uint32_t givens;
@@ -32,6 +35,8 @@ struct app {
 /* Shared by all programs. */
 struct apps {
 	struct list listeners;		/* ports, with reference counts */
+	struct list all;		/* programs */
+	uint32_t numbers;		/* given to programs so far */
 	uint64_t netns_cookie;		/* ours; 0: the kernel does not say */
 	struct { uint64_t cookie, until_ns; } connect[APPS_CONNECTS];
 	uint32_t connect_head, connect_tail;
@@ -42,6 +47,9 @@ void apps_init(struct slow *s);
 void apps_close(struct slow *s);
 /* What has passed its time. */
 void apps_expire(struct slow *s);
+
+/* The program @number has made an io_uring. */
+void apps_uring(struct slow *s, uint32_t number);
 
 void app_init(struct app *a, uid_t uid, pid_t pid);
 /* Its connection closed. */

@@ -48,6 +48,7 @@
 
 #include "ask.skel.h"
 #include "release.skel.h"
+#include "stranger.skel.h"
 #include "tc.skel.h"
 #include "xdp.skel.h"
 
@@ -60,6 +61,7 @@ struct attach_private {
 	struct tc_bpf *tc;
 	struct ask_bpf *ask;
 	struct release_bpf *release;
+	struct stranger_bpf *stranger;	/* NULL: this kernel cannot */
 	int links[8];			/* descriptors; what they attach is held by their pins */
 	uint32_t n_links;
 	uint16_t nonce[6];
@@ -359,6 +361,44 @@ static void try_release(struct attached *att)
 			att->nic.ifname);
 }
 
+static int load_stranger(struct attached *att)
+{
+	char path[128];
+	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = path);
+	struct stranger_bpf *s;
+	int err;
+
+	pin_dir(att, path, sizeof(path));
+	s = att->private->stranger = stranger_bpf__open_opts(&opts);
+	if (!s)
+		return -errno;
+	err = stranger_bpf__load(s);
+	if (!err)
+		err = stranger_bpf__attach(s);
+	if (err)
+		return err;
+	att->tasks_fd = bpf_map__fd(s->maps.tp_tasks);
+	att->urings_fd = bpf_map__fd(s->maps.tp_urings);
+	return 0;
+}
+
+/* Its links are not pinned: without a daemon there is nobody to tell. A kernel without ftrace
+ * has no place for it; what a program without the shim does is then noticed when it writes.
+ */
+static void try_stranger(struct attached *att)
+{
+	int err = load_stranger(att);
+
+	att->stranger_hook = !err;
+	if (!err)
+		return;
+	stranger_bpf__destroy(att->private->stranger);
+	att->private->stranger = NULL;
+	log_err(err, "%s: programs that read accelerated sockets past the shim are not noticed",
+		att->nic.ifname);
+	log_hint("This kernel cannot trace its functions (CONFIG_FUNCTION_TRACER).");
+}
+
 static int attach_filter(struct attached *att, enum tc_dir dir, int prog_fd)
 {
 	int err = 0;
@@ -458,10 +498,12 @@ static void close_all(struct attached *att)
 	for (uint32_t i = 0; i < p->n_links; i++)
 		close(p->links[i]);
 	p->n_links = 0;
+	stranger_bpf__destroy(p->stranger);
 	release_bpf__destroy(p->release);
 	ask_bpf__destroy(p->ask);
 	tc_bpf__destroy(p->tc);
 	xdp_bpf__destroy(p->xdp);
+	p->stranger = NULL;
 	p->release = NULL;
 	p->ask = NULL;
 	p->tc = NULL;
@@ -495,6 +537,7 @@ static int prepare(struct attached *att, const struct attach_opts *o)
 	if (err)
 		return err;
 	try_release(att);
+	try_stranger(att);
 	return attach_tc(att);
 }
 

@@ -49,6 +49,8 @@ struct attached {
 	int ask_fd;			/* the tp_ask program, for ask.c */
 	const struct tp_answer *ask_reply;	/* where it leaves its answer */
 	bool release_hook;		/* cgroup/sock_release is attached */
+	bool stranger_hook;		/* programs that use a socket past the shim are noticed */
+	int tasks_fd, urings_fd;	/* if so: maps of stranger.bpf.c, by pidfd */
 	char run_dir[108];		/* /run/taspilot/<ifname>, made by us, mode 0755 */
 	struct attach_private *private;
 };

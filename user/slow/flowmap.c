@@ -48,7 +48,8 @@ void cookie_forget(struct slow *s, uint64_t cookie, uint32_t what)
 {
 	uint32_t now;
 
-	if (!bpf_map_lookup_elem(s->att->cookies_fd, &cookie, &now) && !(now & ~what))
+	if (!bpf_map_lookup_elem(s->att->cookies_fd, &cookie, &now) &&
+	    !(now & ~(what | TP_COOKIE_TOLD)))
 		bpf_map_delete_elem(s->att->cookies_fd, &cookie);
 }
 

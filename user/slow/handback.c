@@ -634,6 +634,14 @@ void handback_released(struct slow *s, uint64_t cookie)
 	settle(s, c);
 }
 
+void handback_stranger(struct slow *s, uint64_t cookie)
+{
+	struct conn *c = conn_by_cookie(&s->conns, cookie);
+
+	if (c)
+		handback_begin(s, c, TP_WHY_STRANGER);
+}
+
 static void on_freed(struct slow *s, struct conn *c)
 {
 	conn_drop_flow_id(&s->conns, c);

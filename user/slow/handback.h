@@ -32,6 +32,8 @@ void handback_fin(struct slow *s, struct conn *c);
 void handback_linux_reset(struct slow *s, struct conn *c);
 /* The last reference to a claimed socket went. */
 void handback_released(struct slow *s, uint64_t cookie);
+/* Somebody uses a claimed socket past the shim. */
+void handback_stranger(struct slow *s, uint64_t cookie);
 /* Events of the fast thread. */
 void handback_event(struct slow *s, const struct fast_event *ev);
 /* Phase BACK, DEAD: time to look again whether Linux has understood. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * upcall.c - drain tp_slow: frames from the wire, and releases of sockets.
+ * upcall.c - drain tp_slow: frames from the wire, releases of sockets, who uses them past us.
  *
  * The ring is the kernel's BPF ring buffer (kernel/bpf/ringbuf.c): two counters that run free
  * on pages of their own, and the data mapped twice in a row, so that a record never wraps.
@@ -128,6 +128,14 @@ static void record(struct slow *s, const struct tp_record *r, uint32_t len)
 	if (r->kind == TP_REC_RELEASE) {
 		s->upcall.releases++;
 		handback_released(s, r->cookie);
+		return;
+	}
+	if (r->kind == TP_REC_STRANGER) {
+		handback_stranger(s, r->cookie);
+		return;
+	}
+	if (r->kind == TP_REC_URING) {
+		apps_uring(s, (uint32_t)r->cookie);
 		return;
 	}
 	if (r->kind != TP_REC_FRAME || r->len > len || r->len > sizeof(frame))
