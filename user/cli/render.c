@@ -43,6 +43,12 @@ static int ask(const char *ifname, const struct tp_ctl *question, char **ret_tex
 {
 	int fd = client_open(ifname), err;
 
+	if (fd == -EACCES) {
+		log_err(fd, "%s: its daemon does not serve you", ifname);
+		log_hint("It was attached with --group; 'ls -l /run/taspilot/%s/sock' shows which.",
+			 ifname);
+		return fd;
+	}
 	if (fd < 0) {
 		log_err(fd, "%s: no daemon answers", ifname);
 		log_hint("'taspilot attach %s' starts one.", ifname);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,9 +20,10 @@ const char opts_help[] =
 	"  --poll adaptive|busy|event    how the fast threads wait (default: adaptive)\n"
 	"  --mode auto|native|skb        XDP in the driver, or generic (default: auto)\n"
 	"  --bulk keep|auto|handback     who carries bulk transfers (default: keep)\n"
+	"  --group NAME                  who may be accelerated: its members (default: all)\n"
 	"  --foreground                  do not go to the background\n";
 
-enum { OPT_TAP, OPT_QUEUES, OPT_CPUS, OPT_POLL, OPT_MODE, OPT_BULK, OPT_FOREGROUND, OPT_READY_FD,
+enum { OPT_TAP, OPT_QUEUES, OPT_CPUS, OPT_POLL, OPT_MODE, OPT_BULK, OPT_GROUP, OPT_FOREGROUND, OPT_READY_FD,
        OPT_HELP };
 
 static const struct option table[] = {
@@ -31,6 +33,7 @@ static const struct option table[] = {
 	{ "poll", required_argument, NULL, OPT_POLL },
 	{ "mode", required_argument, NULL, OPT_MODE },
 	{ "bulk", required_argument, NULL, OPT_BULK },
+	{ "group", required_argument, NULL, OPT_GROUP },
 	{ "foreground", no_argument, NULL, OPT_FOREGROUND },
 	{ "ready-fd", required_argument, NULL, OPT_READY_FD },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -115,6 +118,18 @@ static void repeat_cpus(int cpu[TP_MAX_THREADS])
 		cpu[i] = cpu[i - n];
 }
 
+/* By name, or by number. */
+static bool read_group(const char *arg, gid_t *ret_gid)
+{
+	const struct group *g = getgrnam(arg);
+	long n = 0;
+
+	if (!g && !read_whole_number(arg, 0, INT32_MAX, &n))
+		return false;
+	*ret_gid = g ? g->gr_gid : (gid_t)n;
+	return true;
+}
+
 /* False: @arg is not what the option takes. */
 static bool take(struct opts *o, int option, const char *arg)
 {
@@ -144,6 +159,9 @@ static bool take(struct opts *o, int option, const char *arg)
 		good = read_word(bulk_words, arg, &word);
 		o->bulk = (enum opts_bulk)word;
 		return good;
+	case OPT_GROUP:
+		o->has_group = true;
+		return read_group(arg, &o->group);
 	case OPT_FOREGROUND:
 		o->foreground = true;
 		return true;

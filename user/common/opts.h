@@ -4,13 +4,14 @@
  * command hands them on as they are:
  *
  *   taspilotd IFACE [--tap NAME] [--queues N] [--cpus LIST] [--poll ...] [--mode ...]
- *             [--bulk ...] [--foreground] [--ready-fd N]
+ *             [--bulk ...] [--group NAME] [--foreground] [--ready-fd N]
  */
 #ifndef TASPILOT_OPTS_H
 #define TASPILOT_OPTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "../fast/fast.h"
 #include "../slow/attach.h"
@@ -22,6 +23,8 @@ struct opts {
 	int cpu[TP_MAX_THREADS];	/* of fast thread i; -1: not pinned */
 	enum fast_poll poll;
 	enum opts_bulk bulk;
+	bool has_group;			/* who may use the daemon: members of @group; else all */
+	gid_t group;
 	bool foreground;
 	bool help;			/* nothing else is set */
 	int ready_fd;			/* -1: nobody waits for us */

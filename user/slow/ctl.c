@@ -23,6 +23,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../common/opts.h"
 #include "../common/text.h"
 #include "handback.h"
 #include "report.h"
@@ -446,8 +447,17 @@ static void listener_ready(struct loop_source *src, uint32_t events)
 		client_new(s, fd);
 }
 
-/* Everybody may connect: who may do what is decided by SO_PEERCRED. */
-static int listen_for(const char *ifname)
+/* Everybody may connect, or root and the members of one group; who may do what is then decided by
+ * SO_PEERCRED.
+ */
+static bool let_in(const char *path, const struct opts *o)
+{
+	if (!o->has_group)
+		return !chmod(path, 0666);
+	return !chown(path, (uid_t)-1, o->group) && !chmod(path, 0660);
+}
+
+static int listen_for(const char *ifname, const struct opts *o)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), err;
@@ -456,7 +466,7 @@ static int listen_for(const char *ifname)
 		return -errno;
 	run_path(un.sun_path, ifname, "sock");
 	unlink(un.sun_path);
-	if (bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || chmod(un.sun_path, 0666) < 0 ||
+	if (bind(fd, (struct sockaddr *)&un, sizeof(un)) < 0 || !let_in(un.sun_path, o) ||
 	    listen(fd, CLIENTS_BACKLOG) < 0) {
 		err = -errno;
 		close(fd);
@@ -465,7 +475,7 @@ static int listen_for(const char *ifname)
 	return fd;
 }
 
-int ctl_init(struct slow *s)
+int ctl_init(struct slow *s, const struct opts *o)
 {
 	int err;
 
@@ -473,7 +483,7 @@ int ctl_init(struct slow *s)
 	list_init(&s->ctl.queries);
 	list_init(&s->ctl.waiting);
 	list_init(&s->ctl.demoting);
-	s->ctl.listener = (struct loop_source){ .fd = listen_for(s->att->nic.ifname),
+	s->ctl.listener = (struct loop_source){ .fd = listen_for(s->att->nic.ifname, o),
 						.ready = listener_ready };
 	if (s->ctl.listener.fd < 0)
 		return s->ctl.listener.fd;

@@ -12,6 +12,7 @@
 
 struct slow;
 struct conn;
+struct opts;
 
 struct ctl {
 	struct loop_source listener;
@@ -21,7 +22,7 @@ struct ctl {
 	struct list demoting;		/* clients that wait for DEMOTE */
 };
 
-int ctl_init(struct slow *s);
+int ctl_init(struct slow *s, const struct opts *o);
 void ctl_fini(struct slow *s);
 /* c->last is fresh (FAST_EV_STATE). */
 void ctl_state(struct slow *s, struct conn *c);

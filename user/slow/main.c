@@ -324,7 +324,7 @@ static int serve(struct slow *s, struct opts *o)
 		log_err(err, "%s: cannot follow routes and neighbours", s->att->nic.ifname);
 		goto err_upcall;
 	}
-	err = ctl_init(s);
+	err = ctl_init(s, o);
 	if (err) {
 		log_err(err, "%s: cannot make the control socket", s->att->run_dir);
 		goto err_neigh;
