@@ -475,6 +475,84 @@ static void a_lying_program_hurts_nobody(void **state)
 	rig_free(r);
 }
 
+static struct rig *with_dctcp(void)
+{
+	struct tcp_begin b = rig_begin();
+
+	b.ecn_ok = true;
+	strcpy(b.cc, "dctcp");
+	return rig_new(&b);
+}
+
+/* @n segments of 100 bytes, with CE or not; nothing is sent meanwhile. */
+static void marked(struct rig *r, uint32_t n, bool ce)
+{
+	while (n--) {
+		struct tcp_seg s = rig_seg(r, r->tcp.rcv_nxt - RIG_PEER, 100, 0);
+
+		s.ce = ce;
+		rig_rx(r, &s);
+	}
+}
+
+static void dctcp_acknowledges_apart_what_was_marked(void **state)
+{
+	static const struct {
+		uint32_t ack;
+		bool ece;
+	} want[] = { { 300, false }, { 500, true }, { 600, false }, { 800, true } };
+	struct rig *r = with_dctcp();
+
+	(void)state;
+	marked(r, 3, false);
+	marked(r, 2, true);
+	marked(r, 1, false);
+	marked(r, 2, true);
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		assert_true(rig_tx(r));
+		assert_int_equal(r->out.ack, want[i].ack);
+		assert_int_equal(!!(r->out.flags & TH_ECE), want[i].ece);
+		assert_true(r->out.ect);
+	}
+	assert_false(rig_tx(r));
+	rig_free(r);
+}
+
+static void dctcp_echoes_no_longer_than_there_is_ce(void **state)
+{
+	struct rig *r = with_dctcp();
+
+	(void)state;
+	marked(r, 1, true);
+	assert_true(rig_tx(r));
+	assert_true(r->out.flags & TH_ECE);
+	marked(r, 1, false);
+	assert_true(rig_tx(r));
+	assert_false(r->out.flags & TH_ECE);
+	assert_false(rig_tx(r));
+	rig_free(r);
+}
+
+static void dctcp_survives_more_changes_than_it_can_tell(void **state)
+{
+	struct rig *r = with_dctcp();
+	uint32_t last = 0, n = 0;
+
+	(void)state;
+	for (int i = 0; i < 101; i++)
+		marked(r, 1, i % 2 == 0);
+	while (rig_tx(r)) {
+		assert_true(r->out.ack > last);
+		/* an odd number of segments ends with a marked one */
+		assert_int_equal(!!(r->out.flags & TH_ECE), r->out.ack / 100 % 2);
+		last = r->out.ack;
+		n++;
+	}
+	assert_int_equal(last, 10100);
+	assert_in_range(n, TCP_NCE - 1, TCP_NCE + 1);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -505,6 +583,9 @@ int main(void)
 		cmocka_unit_test(data_for_nobody_aborts),
 		cmocka_unit_test(congestion_is_echoed_until_the_peer_has_heard),
 		cmocka_unit_test(a_lying_program_hurts_nobody),
+		cmocka_unit_test(dctcp_acknowledges_apart_what_was_marked),
+		cmocka_unit_test(dctcp_echoes_no_longer_than_there_is_ce),
+		cmocka_unit_test(dctcp_survives_more_changes_than_it_can_tell),
 	};
 
 	return cmocka_run_group_tests_name("tcp_rx", tests, NULL, NULL);

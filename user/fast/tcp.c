@@ -224,6 +224,7 @@ int tcp_set_cc(struct tcp *t, const char *name, uint64_t now_ns)
 	if (ops == t->cc.ops)
 		return 0;
 	t->cc.ops = ops;
+	t->nce = 0;
 	memset(t->cc.priv, 0, sizeof(t->cc.priv));
 	ops->init(&t->cc, now_ns);
 	tcp_rate_begin(t, now_ns);

@@ -32,6 +32,7 @@
 #define TCP_ACK_MIN_US	40000U		/* delayed ACK: Linux's TCP_ATO_MIN */
 #define TCP_NRANGE	6		/* runs of out-of-order bytes without a block of the pool */
 #define TCP_NREC	6		/* records of the scoreboard likewise */
+#define TCP_NCE		8		/* ACKs that tell exactly what had CE (RFC 8257) */
 
 /* Flags of struct tcp. */
 #define T_TS		(1U << 0)	/* timestamps on */
@@ -191,6 +192,8 @@ struct tcp {
 	struct tcp_sack dsack;
 	uint32_t recent[TCP_NSACK];	/* a sequence number of each block to report, newest first */
 	uint8_t nrecent;
+	uint8_t nce;			/* DCTCP: where CE began or ended, not acknowledged yet: */
+	uint32_t ce_at[TCP_NCE];	/* rcv_nxt then, the oldest first */
 	uint64_t oow_ns;		/* last ACK of a segment out of window, or challenge */
 	int err;
 

@@ -175,10 +175,33 @@ static bool refused(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns, uin
 	return false;
 }
 
+/* DCTCP's receiver (RFC 8257 3.2): where CE begins or ends, what came before is acknowledged
+ * apart, with the echo that it has earned. So the sender can count marked bytes, although
+ * ACKs are delayed. Should more changes wait than have room, the oldest is forgotten, and
+ * with it the one after it, for echoes alternate.
+ */
+static void echo_exactly(struct tcp *t, const struct tcp_seg *s)
+{
+	if (!s->len || s->ce == !!(t->flags & T_ECE))
+		return;
+	if (t->rcv_nxt != t->rcv_wup) {
+		if (t->nce == TCP_NCE) {
+			t->nce -= 2;
+			memmove(t->ce_at, t->ce_at + 2, t->nce * sizeof(t->ce_at[0]));
+		}
+		t->ce_at[t->nce++] = t->rcv_nxt;
+	}
+	t->flags = (t->flags ^ T_ECE) | T_ACK_NOW;
+}
+
 static void take_ecn(struct tcp *t, const struct tcp_seg *s)
 {
 	if (!(t->flags & T_ECN))
 		return;
+	if (t->cc.ops->needs_ecn) {
+		echo_exactly(t, s);
+		return;
+	}
 	if (s->flags & TH_CWR)
 		t->flags &= ~T_ECE;
 	if (s->ce) {

@@ -3,6 +3,7 @@
  * tcp_tx.c - the next segment to send, if any may be sent now.
  *
  * In this order, one a call:
+ *	ACKs of what came before CE began or ended (DCTCP)
  *	what is deemed lost, oldest first, as cwnd allows
  *	the loss probe (RFC 8985): new data if there is some, else the last segment again
  *	new data, as cwnd, the peer's window, Nagle and CORK allow; FIN rides on the last
@@ -56,7 +57,8 @@ static void fill_out(struct tcp *t, struct tcp_out *o, uint64_t now_ns, uint32_t
 	o->pos = t->tx_tail + (seq - t->snd_una);
 	o->len = 0;
 	o->flags = flags | TH_ACK;
-	o->ect = false;
+	/* DCTCP wants the network to mark all of its segments, Linux's as ours */
+	o->ect = t->flags & T_ECN && t->cc.ops->needs_ecn;
 	o->retransmit = false;
 	o->window = (uint16_t)tcp_window(t);
 	o->ack = t->rcv_nxt;
@@ -397,10 +399,36 @@ static void send_probe(struct tcp *t, uint64_t now_ns, struct tcp_out *o)
 	o->pos = t->tx_tail;
 }
 
+/* The ACK of what came before CE began or ended, with the echo of that time. */
+static void send_ce_ack(struct tcp *t, uint64_t now_ns, struct tcp_out *o)
+{
+	uint32_t flags = t->flags & (T_ACK_NOW | T_ACK_LATER | T_DSACK), wup = t->rcv_wup;
+	uint64_t ack_at = t->ack_at;
+	bool ece = !!(t->flags & T_ECE) ^ (t->nce & 1);
+	uint32_t window;
+
+	t->flags &= ~T_DSACK;			/* the ACK that follows carries it */
+	fill_out(t, o, now_ns, t->snd_nxt, 0);
+	o->nsack = 0;
+	o->ack = t->ce_at[0];
+	window = o->window + ((t->rcv_nxt - o->ack) >> t->rcv_wscale);
+	o->window = (uint16_t)tcp_min(window, 65535);
+	o->flags = (uint8_t)((o->flags & ~TH_ECE) | (ece ? TH_ECE : 0));
+	t->nce--;
+	memmove(t->ce_at, t->ce_at + 1, t->nce * sizeof(t->ce_at[0]));
+	t->flags |= flags;
+	t->rcv_wup = wup;
+	t->ack_at = ack_at;
+}
+
 bool tcp_tx(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *ret_out)
 {
 	if (t->flags & T_DEAD)
 		return false;
+	if (t->nce) {
+		send_ce_ack(t, now_ns, ret_out);
+		return true;
+	}
 	if (t->lost && !(t->flags & T_FRTO_NEW) && resend_lost(t, now_ns, max_segs, ret_out))
 		return true;
 	if (t->flags & T_TLP && send_probe_of_loss(t, now_ns, ret_out))
