@@ -131,28 +131,55 @@ static void cubic_stands_still_while_the_program_does(void **state)
 	assert_int_equal(a.cwnd, b.cwnd);
 }
 
-static void hystart_leaves_slow_start_when_the_delay_grows(void **state)
+/* A round trip of slow start: every segment its own ACK, all with the same delay. */
+static void slow_round(struct cc *c, uint32_t *una, int64_t rtt_us)
 {
-	struct cc c = start("cubic", 32, CC_SSTHRESH_INF);
-	struct cc_ack a = { .acked = 1, .rtt_us = 100000, .cwnd_limited = true };
-	uint64_t now = 100 * MS;
+	uint32_t n = c->cwnd, end = *una + n;
+	struct cc_ack a = { .acked = 1, .rtt_us = rtt_us, .cwnd_limited = true };
+
+	while (*una != end) {
+		a.snd_una = ++*una;
+		a.snd_nxt = *una + c->cwnd;
+		a.now_ns += 1000;
+		c->ops->acked(c, &a);
+	}
+}
+
+static void hystart_slows_down_when_the_round_trip_grows(void **state)
+{
+	struct cc c = start("cubic", 16, CC_SSTHRESH_INF);
+	uint32_t una = 0;
 
 	(void)state;
-	for (uint32_t i = 0; i < 64 && c.ssthresh == CC_SSTHRESH_INF; i++) {
-		a.snd_una = i;
-		a.snd_nxt = 100000;
-		a.now_ns = now += 10 * MS;	/* no train */
-		a.rtt_us = 100000 + (i > 20 ? 30000 : 0);
-		c.ops->acked(&c, &a);
-	}
-	assert_int_equal(c.ssthresh, CC_SSTHRESH_INF);	/* the smallest of a round counts */
-	a.snd_una = 100001;
-	a.snd_nxt = 200000;
-	for (uint32_t i = 0; i < 20 && c.ssthresh == CC_SSTHRESH_INF; i++) {
-		a.now_ns = now += 10 * MS;
-		c.ops->acked(&c, &a);
-	}
-	assert_int_equal(c.ssthresh, c.cwnd);
+	slow_round(&c, &una, 100000);
+	assert_int_equal(c.cwnd, 32);
+	slow_round(&c, &una, 104000);		/* less than an eighth */
+	assert_int_equal(c.cwnd, 64);
+	slow_round(&c, &una, 118000);
+	assert_in_range(c.cwnd, 80, 90);	/* a quarter as fast, from the eighth sample on */
+	for (int i = 0; i < 4; i++)
+		slow_round(&c, &una, 118000);
+	assert_int_equal(c.ssthresh, CC_SSTHRESH_INF);
+	slow_round(&c, &una, 118000);
+	slow_round(&c, &una, 118000);
+	assert_in_range(c.ssthresh, 80 * 244 / 100, 90 * 250 / 100);	/* four more of 5/4 */
+	assert_in_range(c.cwnd, c.ssthresh, c.ssthresh * 11 / 10);
+}
+
+static void hystart_goes_on_when_it_was_no_queue(void **state)
+{
+	struct cc c = start("cubic", 16, CC_SSTHRESH_INF);
+	uint32_t una = 0, before;
+
+	(void)state;
+	slow_round(&c, &una, 100000);
+	slow_round(&c, &una, 130000);
+	slow_round(&c, &una, 100000);
+	before = c.cwnd;
+	for (int i = 0; i < 3; i++)
+		slow_round(&c, &una, 100000);
+	assert_int_equal(c.cwnd, before * 8);
+	assert_int_equal(c.ssthresh, CC_SSTHRESH_INF);
 }
 
 static void a_window_that_is_not_used_does_not_grow(void **state)
@@ -236,7 +263,8 @@ int main(void)
 		cmocka_unit_test(cubic_is_back_at_its_maximum_after_k),
 		cmocka_unit_test(cubic_is_never_slower_than_reno),
 		cmocka_unit_test(cubic_stands_still_while_the_program_does),
-		cmocka_unit_test(hystart_leaves_slow_start_when_the_delay_grows),
+		cmocka_unit_test(hystart_slows_down_when_the_round_trip_grows),
+		cmocka_unit_test(hystart_goes_on_when_it_was_no_queue),
 		cmocka_unit_test(a_window_that_is_not_used_does_not_grow),
 		cmocka_unit_test(dctcp_gives_up_half_of_the_share_that_is_marked),
 		cmocka_unit_test(dctcp_begins_as_if_all_were_marked),

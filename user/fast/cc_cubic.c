@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * cc_cubic.c - RFC 9438, with HyStart as Linux has it.
+ * cc_cubic.c - RFC 9438, with HyStart++ (RFC 9406).
  *
  * After a reduction at w_max the window follows W(t) = C (t - K)^3 + w_max: quickly back,
  * slowly around w_max, then on. Where Reno would be faster (short round trips), Reno's window
  * is taken. Windows count segments; the fraction below one is kept in @part.
  *
- * HyStart leaves slow start before the queue overflows: when the ACKs of a round trip come as
- * a train as long as half the smallest round trip, or when the round trip has grown by an
- * eighth (4 to 16 ms).
+ * HyStart++ leaves slow start before the queue overflows. When the shortest of a round trip's
+ * samples is an eighth (4 to 16 ms) longer than the round trip before, the window grows a
+ * quarter as fast. Five such round trips, and ssthresh is where it is; but if one is shorter
+ * again, it was no queue, and slow start goes on. Unlike the RFC an ACK may open the window
+ * by all that it covers: Linux's ACKs of a batch (GRO) cover dozens, and Linux does so.
  */
 #include "cc.h"
 
@@ -17,9 +19,9 @@
 
 #define C		0.4
 #define BETA		(717.0 / 1024.0)
-#define HYSTART_CWND	16U
-#define HYSTART_SAMPLES	8U
-#define HYSTART_GAP_US	2000U		/* ACKs closer than this are one train */
+#define SAMPLES		8U		/* of a round trip, before it is judged */
+#define CSS_DIVISOR	4U
+#define CSS_ROUNDS	5U
 #define DELAY_MIN_US	4000U
 #define DELAY_MAX_US	16000U
 
@@ -28,11 +30,12 @@ struct cubic {
 	double w_max, k, origin;	/* segments, seconds, segments */
 	double w_reno, part;
 
-	/* HyStart: this round trip of slow start */
-	uint32_t round_end, round_min_us;
-	uint64_t round_ns, last_ack_ns;
-	uint8_t samples;
-	bool in_round, done;
+	/* HyStart++: this round trip of slow start, and the one before */
+	uint32_t round_end, round_min_us, last_min_us;
+	uint32_t css_min_us;		/* of the round trip that seemed longer */
+	uint32_t css_acked;		/* in conservative slow start, not yet counted */
+	uint8_t samples, css_rounds;
+	bool in_round, css, done;
 };
 
 _Static_assert(sizeof(struct cubic) <= CC_PRIV, "cubic's state");
@@ -45,35 +48,37 @@ static void init(struct cc *c, uint64_t now_ns)
 	memset(c->priv, 0, sizeof(c->priv));
 }
 
-static void begin_round(struct cubic *q, const struct cc_ack *a)
+static void begin_round(struct cc *c, struct cubic *q, const struct cc_ack *a)
 {
-	q->round_end = a->snd_nxt;
-	q->round_ns = q->last_ack_ns = a->now_ns;
+	q->last_min_us = q->in_round ? q->round_min_us : ~0U;
 	q->round_min_us = ~0U;
+	q->round_end = a->snd_nxt;
 	q->samples = 0;
 	q->in_round = true;
-}
-
-static bool train_is_long(struct cubic *q, const struct cc_ack *a, uint32_t min_us)
-{
-	if (a->now_ns - q->last_ack_ns > HYSTART_GAP_US * 1000ULL)
-		return false;
-	q->last_ack_ns = a->now_ns;
-	return a->now_ns - q->round_ns > min_us * 1000ULL / 2;
-}
-
-static bool delay_has_grown(struct cubic *q, uint32_t rtt_us, uint32_t min_us)
-{
-	uint32_t more = min_us / 8;
-
-	if (rtt_us < q->round_min_us)
-		q->round_min_us = rtt_us;
-	if (q->samples < HYSTART_SAMPLES) {
-		q->samples++;
-		return false;
+	if (q->css && ++q->css_rounds >= CSS_ROUNDS) {
+		q->done = true;
+		c->ssthresh = c->cwnd;
 	}
+}
+
+static bool has_grown(const struct cubic *q)
+{
+	uint32_t more = q->last_min_us / 8;
+
 	more = more < DELAY_MIN_US ? DELAY_MIN_US : more > DELAY_MAX_US ? DELAY_MAX_US : more;
-	return q->round_min_us > min_us + more;
+	return q->last_min_us != ~0U && q->round_min_us >= q->last_min_us + more;
+}
+
+static void judge(struct cubic *q)
+{
+	if (q->css && q->round_min_us < q->css_min_us) {
+		q->css = false;
+	} else if (!q->css && has_grown(q)) {
+		q->css = true;
+		q->css_rounds = 0;
+		q->css_acked = 0;
+		q->css_min_us = q->round_min_us;
+	}
 }
 
 static void hystart(struct cc *c, const struct cc_ack *a)
@@ -83,14 +88,29 @@ static void hystart(struct cc *c, const struct cc_ack *a)
 	if (q->done || c->cwnd >= c->ssthresh)
 		return;
 	if (!q->in_round || (int32_t)(a->snd_una - q->round_end) > 0)
-		begin_round(q, a);
-	if (c->cwnd < HYSTART_CWND)
+		begin_round(c, q, a);
+	if (a->rtt_us < 0)
 		return;
-	if (train_is_long(q, a, c->min_rtt_us) ||
-	    delay_has_grown(q, (uint32_t)a->rtt_us, c->min_rtt_us)) {
-		q->done = true;
-		c->ssthresh = c->cwnd;
-	}
+	if ((uint32_t)a->rtt_us < q->round_min_us)
+		q->round_min_us = (uint32_t)a->rtt_us;
+	if (q->samples < SAMPLES)
+		q->samples++;
+	if (q->samples == SAMPLES)
+		judge(q);
+}
+
+/* In conservative slow start only some of @acked count. */
+static uint32_t slow_start(struct cc *c, uint32_t acked)
+{
+	struct cubic *q = cubic(c);
+	uint32_t counted;
+
+	if (!q->css)
+		return cc_slow_start(c, acked);
+	q->css_acked += acked;
+	counted = q->css_acked / CSS_DIVISOR;
+	q->css_acked %= CSS_DIVISOR;
+	return cc_slow_start(c, counted);
 }
 
 static void begin_epoch(struct cc *c, struct cubic *q, uint64_t now_ns)
@@ -141,12 +161,11 @@ static void acked(struct cc *c, const struct cc_ack *a)
 {
 	uint32_t left = a->acked;
 
-	if (a->rtt_us >= 0)
-		hystart(c, a);
+	hystart(c, a);
 	if (!a->cwnd_limited || !left)
 		return;
 	if (c->cwnd < c->ssthresh)
-		left = cc_slow_start(c, left);
+		left = slow_start(c, left);
 	if (left)
 		avoid(c, a, left);
 }
