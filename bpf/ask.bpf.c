@@ -14,6 +14,7 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/pkt_cls.h>
+#include <linux/rtnetlink.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -30,6 +31,8 @@
 #define ECN_ACCURATE		0x10
 #define NAGLE_OFF		1
 #define NAGLE_CORK		2
+#define SNDBUF_LOCK		1
+#define RCVBUF_LOCK		2
 
 /* Ticks a second of this kernel; written by user space before load. */
 const volatile __u32 tp_hz = 250;
@@ -68,6 +71,35 @@ static __always_inline void tell_options(struct tp_answer *a, struct tcp_sock *t
 	a->ecn_ok = tp->ecn_flags & ECN_OK;
 }
 
+/* Metric @which of the route, 0 none. */
+static __always_inline __u32 metric(struct sock *sk, int which)
+{
+	struct dst_entry *dst = sk->sk_dst_cache;
+	__u32 value = 0, *metrics;
+
+	if (!dst)
+		return 0;
+	metrics = (__u32 *)(BPF_CORE_READ(dst, _metrics) & ~3UL);
+	if (!metrics || bpf_probe_read_kernel(&value, sizeof(value), &metrics[which - 1]))
+		return 0;
+	return value;
+}
+
+/* What an administrator decided: for this route, or for all. */
+static __always_inline void tell_settings(struct tp_answer *a, struct sock *sk)
+{
+	struct net *net = sk->__sk_common.skc_net.net;
+
+	if (metric(sk, RTAX_LOCK) & 1U << RTAX_RTO_MIN)
+		a->rto_min_us = metric(sk, RTAX_RTO_MIN) * 1000;
+	a->init_cwnd = metric(sk, RTAX_INITCWND);
+	a->quick_acks = metric(sk, RTAX_QUICKACK) != 0;
+	a->retries2 = net->ipv4.sysctl_tcp_retries2;
+	a->idle_restart = net->ipv4.sysctl_tcp_slow_start_after_idle;
+	a->moderate_rcvbuf = net->ipv4.sysctl_tcp_moderate_rcvbuf;
+	a->invalid_ratelimit_us = ticks_us((__u32)net->ipv4.sysctl_tcp_invalid_ratelimit);
+}
+
 static __always_inline void tell_congestion(struct tp_answer *a, struct tcp_sock *tp)
 {
 	struct inet_connection_sock *icsk = &tp->inet_conn;
@@ -93,6 +125,8 @@ static __always_inline void tell_socket(struct tp_answer *a, struct tcp_sock *tp
 	a->uid = sk->sk_uid.val;
 	a->rcvbuf = sk->sk_rcvbuf;
 	a->sndbuf = sk->sk_sndbuf;
+	a->rcvbuf_locked = (sk->sk_userlocks & RCVBUF_LOCK) != 0;
+	a->sndbuf_locked = (sk->sk_userlocks & SNDBUF_LOCK) != 0;
 	a->sk_err = sk->sk_err;
 	a->shutdown = sk->sk_shutdown;
 	a->max_pacing_rate = sk->sk_max_pacing_rate;
@@ -133,6 +167,7 @@ static __always_inline void tell(struct tp_answer *a, struct tcp_sock *tp)
 	tell_socket(a, tp);
 	tell_options(a, tp);
 	tell_congestion(a, tp);
+	tell_settings(a, &tp->inet_conn.icsk_inet.sk);
 	tell_numbers(a, tp);
 }
 

@@ -29,6 +29,10 @@ typedef struct {
 
 struct netns_ipv4 {
 	__u8 sysctl_ip_default_ttl;
+	__u8 sysctl_tcp_retries2;
+	__u8 sysctl_tcp_slow_start_after_idle;
+	__u8 sysctl_tcp_moderate_rcvbuf;
+	int sysctl_tcp_invalid_ratelimit;	/* ticks */
 };
 
 struct net {
@@ -52,6 +56,10 @@ typedef struct {
 struct sk_filter;
 struct xfrm_policy;
 
+struct dst_entry {
+	unsigned long _metrics;		/* of an array of __u32; its two lowest bits are flags */
+};
+
 struct sock {
 	struct sock_common __sk_common;
 	socket_lock_t sk_lock;
@@ -65,6 +73,8 @@ struct sock {
 	int sk_err;
 	kuid_t sk_uid;
 	__u8 sk_shutdown;
+	__u8 sk_userlocks;
+	struct dst_entry *sk_dst_cache;
 	unsigned long sk_max_pacing_rate;
 };
 

@@ -166,10 +166,13 @@ struct tp_answer {
 	__u32 srtt_us;			/* 0: no sample yet; not shifted */
 	__u32 rttvar_us;		/* not shifted */
 	__u32 rto_us;
-	__u32 rto_min_us;
+	__u32 rto_min_us;		/* the route's, else the socket's */
+	__u32 init_cwnd;		/* the route's; 0 none */
 	__u32 pmtu;
 	__u32 rcvbuf, sndbuf;		/* sk_rcvbuf, sk_sndbuf */
 	__u32 user_timeout_ms;
+	__u32 retries2;			/* sysctl tcp_retries2 */
+	__u32 invalid_ratelimit_us;	/* sysctl tcp_invalid_ratelimit */
 	__u32 sk_err;
 	__u64 max_pacing_rate;		/* bytes per second, ~0 none */
 	__u8 snd_wscale, rcv_wscale;
@@ -180,7 +183,11 @@ struct tp_answer {
 	__u8 tos, ttl;
 	__u8 shutdown;			/* sk_shutdown */
 	__u8 busy;			/* Linux works on the socket, or has segments waiting for it */
-	__u8 pad[2];
+	__u8 rcvbuf_locked, sndbuf_locked;	/* the program has set SO_RCVBUF, SO_SNDBUF */
+	__u8 idle_restart;		/* sysctl tcp_slow_start_after_idle */
+	__u8 moderate_rcvbuf;		/* sysctl: the receive buffer may grow by itself */
+	__u8 quick_acks;		/* the route's quickack */
+	__u8 pad;
 	char cc[16];			/* congestion control, by Linux's name */
 };
 

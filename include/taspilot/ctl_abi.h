@@ -12,6 +12,7 @@
  *           LISTEN / UNLISTEN, CONNECT (before connect(2)), CLAIM (after accept/connect)
  *           FIND  -> a slot claimed earlier, by another process or before exec
  *           LEAVE -> hand this connection back to Linux (design: back to Linux)
+ *           OPTIONS -> an option of the real socket has changed: ask Linux which
  * Command:  STATUS, FLOWS, WHY, DEMOTE, DETACH: answered by JSON text in TP_CTL_TEXT packets,
  *           the last of which has more == 0.
  */
@@ -37,6 +38,7 @@ enum tp_ctl_type {
 	TP_CTL_CLAIM,
 	TP_CTL_FIND,
 	TP_CTL_LEAVE,
+	TP_CTL_OPTIONS,
 	TP_CTL_STATUS = 64,
 	TP_CTL_FLOWS,
 	TP_CTL_WHY,

@@ -257,6 +257,45 @@ static void times_in_ticks_come_out_in_microseconds(void **state)
 	close_pair(&p);
 }
 
+static void write_sysctl(const char *name, const char *value)
+{
+	char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	f = fopen(path, "w");
+	must(f && fputs(value, f) >= 0 && fclose(f) == 0, path);
+}
+
+static void what_an_administrator_decided_comes_with_it(void **state)
+{
+	struct tp_answer a;
+	struct pair p;
+	int rcvbuf = 20000;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	a = ask_server(&p);
+	assert_int_equal(a.retries2, 15);
+	assert_int_equal(a.idle_restart, 1);
+	assert_int_equal(a.moderate_rcvbuf, 1);
+	assert_int_equal(a.rcvbuf_locked, 0);
+	assert_int_equal(a.quick_acks, 0);
+	assert_int_equal(a.init_cwnd, 0);
+
+	write_sysctl("tcp_retries2", "7");
+	write_sysctl("tcp_slow_start_after_idle", "0");
+	write_sysctl("tcp_moderate_rcvbuf", "0");
+	setsockopt(p.server, SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
+	a = ask_server(&p);
+	assert_int_equal(a.retries2, 7);
+	assert_int_equal(a.idle_restart, 0);
+	assert_int_equal(a.moderate_rcvbuf, 0);
+	assert_int_equal(a.rcvbuf_locked, 1);
+	assert_int_equal(a.rcvbuf, 40000);
+	close_pair(&p);
+}
+
 static void an_ipv4_connection_of_an_ipv6_socket_is_found(void **state)
 {
 	struct tp_answer a;
@@ -382,6 +421,7 @@ int main(void)
 		TEST(the_rest_is_what_tcp_info_and_the_options_say),
 		TEST(times_in_ticks_come_out_in_microseconds),
 		TEST(an_ipv4_connection_of_an_ipv6_socket_is_found),
+		TEST(what_an_administrator_decided_comes_with_it),
 		TEST(cork_and_ttl_and_pacing_are_seen),
 		TEST(what_only_linux_can_do_is_odd),
 		TEST(the_states_of_closing_are_told_time_wait_included),

@@ -318,6 +318,11 @@ static void do_linger(const char *arg)
 	say("%s", outcome(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l))));
 }
 
+static void do_cc(const char *arg)
+{
+	say("%s", outcome(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, arg, (socklen_t)strlen(arg))));
+}
+
 static void do_rcvbuf(const char *arg)
 {
 	int n = atoi(arg);
@@ -377,6 +382,7 @@ static const struct {
 	{ "shutrd", do_shutrd, NO_ARG },
 	{ "linger", do_linger, MUST },
 	{ "rcvbuf", do_rcvbuf, MUST },
+	{ "cc", do_cc, MUST },
 	{ "close", do_close, NO_ARG },
 	{ "fork", do_fork, NO_ARG },
 	{ "mark", do_mark, MUST },

@@ -7,7 +7,7 @@
 #   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
 #                                   taspilot attached here
 . "$(dirname "$0")/lib.sh"
-need socat
+need socat talk jq
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 attach server s0
@@ -28,7 +28,9 @@ say() {
 }
 hang_up() { local p=$C_PID; exec {C[1]}>&-; wait "$p" || true; wait_for gone "$served"; }
 flows_are() { [ "$(tp_status server s0 flows)" = "$1" ]; }
-mss() { in_ns server taspilot flows --json | jq '.[0].mss'; }
+mss() { flow .mss; }
+# flow FIGURE - of the only one there is
+flow() { in_ns server taspilot flows --json | jq -r ".[0]$1"; }
 
 test_a_neighbour_that_gets_another_address() {
 	serve 8001
@@ -85,6 +87,37 @@ test_keepalive_finds_a_dead_peer() {
 	in_ns client ip link set c0 up
 	kill "$C_PID"
 	plain || wait_for flows_are 0
+}
+
+# While the connection is ours Linux holds its options; each change reaches the fast path.
+test_another_congestion_control_takes_effect_at_once() {
+	local talks
+	export TALK_DIR=$TMPDIR
+	accel talks server talk listen=8007 accept recv=5 cc=cubic mark=changed await=seen send=5 \
+		cc=reno mark=again await=seen_too eof close
+	wait_for listening server 8007
+	in_ns client talk connect=10.0.0.2:8007 send=5 recv=5 await=seen_too shutwr eof close &
+	wait_for test -e "$TMPDIR/changed"
+	plain || wait_for uses cubic
+	echo 1 >"$TMPDIR/seen"
+	wait_for test -e "$TMPDIR/again"
+	plain || wait_for uses reno
+	echo 1 >"$TMPDIR/seen_too"
+	wait "$talks" $!
+	plain || wait_for flows_are 0
+}
+uses() { [ "$(flow .cc)" = "$1" ]; }
+
+test_what_a_route_says_holds_for_connections_that_are_ours() {
+	in_ns server ip route change 10.0.0.0/24 dev s0 src 10.0.0.2 congctl reno rto_min 60ms initcwnd 33
+	serve 8008
+	if ! plain; then
+		is reno "$(flow .cc)"
+		[ "$(flow .cwnd)" -ge 33 ]
+		[ "$(flow .rto_us)" -lt 150000 ]
+	fi
+	in_ns server ip route change 10.0.0.0/24 dev s0 src 10.0.0.2
+	hang_up
 }
 
 run_tests

@@ -313,7 +313,9 @@ void host_init(struct sim *sim, int id)
 		.rto_us = s->srtt_us ? s->srtt_us + 200000 : 1000000,
 		.rto_min_us = 200000,
 		.retries2 = 15,
-		.max_pacing = s->max_pacing[id],
+		.oow_us = 500000,
+		.idle_restart = true,
+		.options.max_pacing = s->max_pacing[id],
 		.rx_order_max = s->host[id].rx_order,
 		.tx_order_max = s->host[id].tx_order,
 	};
@@ -327,7 +329,7 @@ void host_init(struct sim *sim, int id)
 	h->tx_geom = pipe_geom(TP_ORDER_SMALL, 0);
 	atomic_store(&h->slot->tx_geom, h->tx_geom);
 	atomic_store(&h->slot->opts, s->host[id].opts);
-	memcpy(b.cc, s->cc[id], sizeof(b.cc));
+	memcpy(b.options.cc, s->cc[id], sizeof(b.options.cc));
 	b.slot = h->slot;
 	b.rx = h->rx;
 	b.tx = h->tx;

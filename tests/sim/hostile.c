@@ -181,8 +181,9 @@ bool hostile_run(uint64_t seed)
 		.snd_wnd = 60000, .snd_wscale = 7, .rcv_wscale = (uint8_t)rnd_below(&v.rnd, 15),
 		.mss = 1448, .sack_ok = rnd_ppm(&v.rnd, 800000), .ts_ok = rnd_ppm(&v.rnd, 800000),
 		.ecn_ok = rnd_ppm(&v.rnd, 500000), .cwnd = 10, .ssthresh = ~0U,
-		.rto_us = 200000, .rto_min_us = 200000, .retries2 = 15, .cc = "cubic",
-		.max_pacing = rnd_ppm(&v.rnd, 500000) ? ~0ULL : rnd_next(&v.rnd) >> rnd_below(&v.rnd, 64),
+		.rto_us = 200000, .rto_min_us = 200000, .retries2 = 15, .oow_us = 500000,
+		.options.cc = "cubic",
+		.options.max_pacing = rnd_ppm(&v.rnd, 500000) ? ~0ULL : rnd_next(&v.rnd) >> rnd_below(&v.rnd, 64),
 		.rx_order_max = rx_order, .tx_order_max = tx_order, .pool = &v.pool,
 	};
 

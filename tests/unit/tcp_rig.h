@@ -48,8 +48,9 @@ static inline struct tcp_begin rig_begin(void)
 		.snd_wnd = 60000, .snd_wscale = 0, .rcv_wscale = 7, .mss = RIG_MSS,
 		.sack_ok = true, .ts_ok = true, .ts_offset = 5000, .ts_recent = 100,
 		.cwnd = 10, .ssthresh = ~0U, .srtt_us = 20000, .rttvar_us = 5000,
-		.rto_us = 220000, .rto_min_us = 200000, .retries2 = 15, .max_pacing = ~0ULL,
-		.cc = "reno", .rx_order_max = RIG_ORDER, .tx_order_max = RIG_ORDER,
+		.rto_us = 220000, .rto_min_us = 200000, .retries2 = 15, .oow_us = 500000,
+		.idle_restart = true, .options = { .cc = "reno", .max_pacing = ~0ULL },
+		.rx_order_max = RIG_ORDER, .tx_order_max = RIG_ORDER,
 	};
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* needs: user/slow/claim.c user/slow/handback.c user/slow/feed.c user/slow/from_linux.c user/slow/upcall.c user/slow/watch.c user/slow/flowmap.c user/slow/expire.c user/slow/conn.c user/slow/held.c user/slow/segment.c user/slow/track.c user/slow/made.c user/slow/keepalive.c user/slow/region.c user/slow/icmp.c user/slow/why.c user/slow/loop.c user/common/text.c */
+/* needs: user/slow/claim.c user/slow/handback.c user/slow/feed.c user/slow/from_linux.c user/slow/upcall.c user/slow/watch.c user/slow/flowmap.c user/slow/expire.c user/slow/conn.c user/slow/held.c user/slow/segment.c user/slow/track.c user/slow/made.c user/slow/keepalive.c user/slow/region.c user/slow/icmp.c user/slow/why.c user/slow/loop.c user/common/text.c user/slow/options.c */
 /*
  * test_switch.c - one connection becomes ours and Linux's again, with every race on the way.
  *

@@ -22,7 +22,7 @@ static struct rig *paced(uint64_t rate)
 	struct tcp_begin b = rig_begin();
 	struct rig *r;
 
-	b.max_pacing = rate;
+	b.options.max_pacing = rate;
 	b.cwnd = 1000;
 	b.snd_wnd = 1 << 20;
 	r = rig_new(&b);
@@ -133,7 +133,7 @@ static struct rig *with_bbr(void)
 	struct tcp_begin b = rig_begin();
 	struct rig *r;
 
-	strcpy(b.cc, "bbr");
+	strcpy(b.options.cc, "bbr");
 	b.snd_wnd = 1 << 20;
 	r = rig_new(&b);
 	return r;
@@ -230,6 +230,26 @@ static void another_congestion_control_takes_over_at_any_time(void **state)
 	rig_free(r);
 }
 
+static void options_that_change_take_effect(void **state)
+{
+	struct tcp_options o = { .cc = "bbr", .max_pacing = 1000000, .user_timeout_ms = 3000 };
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_write(r, 50000);
+	rig_drain(r);
+	rig_pass(r, 20 * MS);
+	tcp_set_options(&r->tcp, &o, r->now);
+	assert_string_equal(r->tcp.cc.ops->name, "bbr");
+	assert_int_equal(r->tcp.user_timeout_ms, 3000);
+	rig_ack(r, 10000);
+	assert_int_equal(r->tcp.cc.pacing_rate, 1000000);
+	strcpy(o.cc, "vegas");
+	tcp_set_options(&r->tcp, &o, r->now);
+	assert_string_equal(r->tcp.cc.ops->name, "cubic");
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +264,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_pauses_is_noticed),
 		cmocka_unit_test(a_loss_leaves_bbrs_window_alone_but_for_what_was_lost),
 		cmocka_unit_test(another_congestion_control_takes_over_at_any_time),
+		cmocka_unit_test(options_that_change_take_effect),
 	};
 
 	return cmocka_run_group_tests_name("tcp_pace", tests, NULL, NULL);

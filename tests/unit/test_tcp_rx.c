@@ -475,12 +475,48 @@ static void a_lying_program_hurts_nobody(void **state)
 	rig_free(r);
 }
 
+static void a_window_is_offered_no_larger_than_so_rcvbuf_says(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.rcv_edge = RIG_PEER + 20000;
+	b.options.rcv_max = 20000;
+	r = rig_new(&b);
+	for (uint32_t at = 0; at < 200000; at += 10000) {
+		rig_data(r, at, 10000);
+		rig_pass(r, 20 * MS);
+		rig_read(r);
+		rig_drain(r);
+		assert_true(r->tcp.rcv_edge - r->tcp.rcv_nxt <= 20000 + 127);
+	}
+	rig_free(r);
+}
+
+static void a_route_with_quickack_delays_no_ack(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.quick_acks = true;
+	r = rig_new(&b);
+	for (uint32_t at = 0; at < 5000; at += 100) {
+		rig_data(r, at, 100);
+		assert_true(rig_tx(r));
+		assert_int_equal(r->out.ack, at + 100);
+		rig_pass(r, 10 * MS);
+	}
+	rig_free(r);
+}
+
 static struct rig *with_dctcp(void)
 {
 	struct tcp_begin b = rig_begin();
 
 	b.ecn_ok = true;
-	strcpy(b.cc, "dctcp");
+	strcpy(b.options.cc, "dctcp");
 	return rig_new(&b);
 }
 
@@ -586,6 +622,8 @@ int main(void)
 		cmocka_unit_test(dctcp_acknowledges_apart_what_was_marked),
 		cmocka_unit_test(dctcp_echoes_no_longer_than_there_is_ce),
 		cmocka_unit_test(dctcp_survives_more_changes_than_it_can_tell),
+		cmocka_unit_test(a_window_is_offered_no_larger_than_so_rcvbuf_says),
+		cmocka_unit_test(a_route_with_quickack_delays_no_ack),
 	};
 
 	return cmocka_run_group_tests_name("tcp_rx", tests, NULL, NULL);

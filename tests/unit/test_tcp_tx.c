@@ -280,7 +280,7 @@ static void the_user_timeout_is_obeyed(void **state)
 	uint64_t begin;
 
 	(void)state;
-	b.user_timeout_ms = 5000;
+	b.options.user_timeout_ms = 5000;
 	r = rig_new(&b);
 	begin = r->now;
 	rig_write(r, 100);
@@ -305,6 +305,38 @@ static void a_pause_longer_than_the_timeout_shrinks_cwnd(void **state)
 	rig_write(r, 64);
 	rig_drain(r);
 	assert_int_equal(r->tcp.cc.cwnd, 10);
+	rig_free(r);
+}
+
+static void a_pause_costs_no_less_than_the_routes_window(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.cwnd = 80;
+	b.init_cwnd = 33;
+	r = rig_new(&b);
+	rig_pass(r, 10000 * MS);
+	rig_write(r, 64);
+	rig_drain(r);
+	assert_int_equal(r->tcp.cc.cwnd, 33);
+	rig_free(r);
+}
+
+static void a_pause_costs_nothing_where_linux_is_told_so(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.cwnd = 80;
+	b.idle_restart = false;
+	r = rig_new(&b);
+	rig_pass(r, 10000 * MS);
+	rig_write(r, 64);
+	rig_drain(r);
+	assert_int_equal(r->tcp.cc.cwnd, 80);
 	rig_free(r);
 }
 
@@ -426,6 +458,8 @@ int main(void)
 		cmocka_unit_test(silence_ends_in_etimedout_after_fifteen_tries),
 		cmocka_unit_test(the_user_timeout_is_obeyed),
 		cmocka_unit_test(a_pause_longer_than_the_timeout_shrinks_cwnd),
+		cmocka_unit_test(a_pause_costs_no_less_than_the_routes_window),
+		cmocka_unit_test(a_pause_costs_nothing_where_linux_is_told_so),
 		cmocka_unit_test(a_smaller_mtu_sends_again_in_smaller_pieces),
 		cmocka_unit_test(a_probe_repeats_an_old_byte_number),
 		cmocka_unit_test(quiesced_it_sends_what_it_took_and_no_more),

@@ -112,8 +112,10 @@ static void for_live_flow(struct fast *t, struct flow *f, const struct cmd *c)
 	case FAST_CMD_MSS:
 		set_mss(t, f, c->value);
 		break;
-	case FAST_CMD_CC:
-		(void)tcp_set_cc(&f->tcp, c->name, t->now_ns);
+	case FAST_CMD_OPTIONS:
+		tcp_set_options(&f->tcp, &c->options.tcp, t->now_ns);
+		frame_head_set(&f->head, c->options.tos, c->options.ttl);
+		flow_touch(t, f, TCP_DO_OUTPUT);
 		break;
 	default:
 		break;

@@ -406,9 +406,9 @@ static int fill(struct cmd *c, struct fast_set *s, struct fast *t, const struct 
 		memcpy(c->neigh.old_mac, from->neigh.old_mac, ETH_ALEN);
 		memcpy(c->neigh.new_mac, from->neigh.new_mac, ETH_ALEN);
 		return 0;
-	case FAST_CMD_CC:
-		memcpy(c->name, from->name, sizeof(c->name));
-		c->name[sizeof(c->name) - 1] = 0;
+	case FAST_CMD_OPTIONS:
+		c->options = *from->options;
+		c->options.tcp.cc[sizeof(c->options.tcp.cc) - 1] = 0;
 		return 0;
 	default:
 		return 0;

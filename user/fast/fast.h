@@ -97,9 +97,14 @@ enum fast_cmd_kind {
 	FAST_CMD_NOTIFY,		/* flow_id: wake the program, its slot's state changed */
 	FAST_CMD_PROBE,			/* flow_id: provoke an answer from the peer */
 	FAST_CMD_MSS,			/* flow_id, value */
-	FAST_CMD_CC,			/* flow_id, name */
+	FAST_CMD_OPTIONS,		/* flow_id, options */
 	FAST_CMD_NEIGH,			/* old_mac -> new_mac, every flow */
 	FAST_CMD_STATE,			/* flow_id: answer with FAST_EV_STATE */
+};
+
+struct fast_options {
+	struct tcp_options tcp;
+	uint8_t tos, ttl;
 };
 
 struct fast_install {
@@ -121,7 +126,7 @@ struct fast_cmd {
 		const struct fast_install *install;	/* copied before fast_send returns */
 		struct { const void *data; uint32_t len; } frame;	/* likewise */
 		struct { uint8_t old_mac[ETH_ALEN], new_mac[ETH_ALEN]; } neigh;
-		char name[16];
+		const struct fast_options *options;	/* likewise */
 	};
 };
 

@@ -77,6 +77,15 @@ void frame_parse(const struct wire_at *at, struct tcp_seg *ret_seg)
 		parse_options(at->opts, at->opts_len, ret_seg);
 }
 
+void frame_head_set(struct frame_head *h, uint8_t tos, uint8_t ttl)
+{
+	struct wire_ip *ip = (void *)(h->bytes + WIRE_ETH_LEN);
+
+	ip->tos = tos & (uint8_t)~WIRE_ECN_MASK;
+	ip->ttl = ttl;
+	h->ip_sum = wire_fold(wire_sum(ip, WIRE_IP_LEN));
+}
+
 void frame_head_init(struct frame_head *h, const uint8_t eth[WIRE_ETH_LEN],
 		     const struct tp_flow_key *key, uint8_t tos, uint8_t ttl)
 {
@@ -86,15 +95,13 @@ void frame_head_init(struct frame_head *h, const uint8_t eth[WIRE_ETH_LEN],
 	memset(h, 0, sizeof(*h));
 	memcpy(h->bytes, eth, WIRE_ETH_LEN);
 	ip->version_ihl = 0x45;
-	ip->tos = tos & (uint8_t)~WIRE_ECN_MASK;
 	ip->frag = htons(WIRE_IP_DF);
-	ip->ttl = ttl;
 	ip->ipproto = WIRE_PROTO_TCP;
 	ip->saddr = key->local_ip[3];
 	ip->daddr = key->peer_ip[3];
 	tcp->sport = key->local_port;
 	tcp->dport = key->peer_port;
-	h->ip_sum = wire_fold(wire_sum(ip, WIRE_IP_LEN));
+	frame_head_set(h, tos, ttl);
 	h->pseudo_sum = wire_fold(wire_pseudo(ip->saddr, ip->daddr, 0) + tcp->sport + tcp->dport);
 	h->ip_id = (uint16_t)(h->pseudo_sum * 40503U);	/* begins anywhere */
 }

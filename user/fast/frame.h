@@ -57,6 +57,9 @@ struct frame_head {
 void frame_head_init(struct frame_head *h, const uint8_t eth[WIRE_ETH_LEN],
 		     const struct tp_flow_key *key, uint8_t tos, uint8_t ttl);
 
+/* The program has set IP_TOS or IP_TTL. */
+void frame_head_set(struct frame_head *h, uint8_t tos, uint8_t ttl);
+
 /* Bytes of TCP options that frame_build() will write for @o. */
 uint32_t frame_opts_len(const struct tcp_out *o);
 

@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 
 #define LIMIT_MIN	32768U		/* bytes that we are willing to hold at least */
+#define CWND_INIT	10U		/* TCP_INIT_CWND */
 
 static uint32_t clamp(uint32_t v, uint32_t lo, uint32_t hi)
 {
@@ -51,7 +52,7 @@ uint32_t tcp_die(struct tcp *t, int err, uint32_t why)
 
 static void init_cc(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 {
-	const struct cc_ops *ops = cc_find(b->cc);
+	const struct cc_ops *ops = cc_find(b->options.cc);
 
 	t->cc = (struct cc){
 		.ops = ops ? ops : cc_default(),
@@ -61,15 +62,23 @@ static void init_cc(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 		.mss = t->mss,
 		.srtt_us = t->rtt.srtt_us,
 		.min_rtt_us = t->rtt.min_us,
-		.max_pacing = b->max_pacing,
+		.max_pacing = b->options.max_pacing,
 	};
 	t->cc.ops->init(&t->cc, now_ns);
 	tcp_rate_begin(t, now_ns);
 }
 
+/* What the pipe holds, for the window's granularity a little less; or what SO_RCVBUF asks. */
+static void set_rcv_most(struct tcp *t, uint32_t rcv_max)
+{
+	uint32_t pipe = 1U << t->rx_order_max, most = pipe - (1U << t->rcv_wscale) % pipe;
+
+	t->rcv_most = rcv_max ? tcp_min(rcv_max, most) : most;
+}
+
 static void init_rx(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 {
-	uint32_t most;
+	uint32_t edge;
 
 	t->rx = b->rx;
 	t->rx_order_max = clamp(b->rx_order_max, TP_ORDER_SMALL, TP_ORDER_BIG);
@@ -77,8 +86,9 @@ static void init_rx(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 	t->rcv_wscale = (uint8_t)clamp(b->rcv_wscale, 0, 14);
 	t->rcv_nxt = t->rcv_wup = b->rcv_nxt;
 	t->rcv_edge = seq_max(b->rcv_edge, b->rcv_nxt);
-	most = (1U << t->rx_order_max) - (1U << t->rcv_wscale) % (1U << t->rx_order_max);
-	t->rcv_limit = tcp_min(tcp_max(t->rcv_edge - t->rcv_nxt, LIMIT_MIN), most);
+	set_rcv_most(t, b->options.rcv_max);
+	edge = t->rcv_edge - t->rcv_nxt;
+	t->rcv_limit = tcp_min(tcp_max(edge, LIMIT_MIN), tcp_max(edge, t->rcv_most));
 	t->rcv_mss = tcp_min(t->mss, 536);
 	t->drs_ns = now_ns;
 	t->ts_recent = b->ts_recent;
@@ -96,7 +106,11 @@ static void init_tx(struct tcp *t, const struct tcp_begin *b)
 	t->snd_wl1 = b->rcv_nxt;
 	t->ts_offset = b->ts_offset;
 	t->retries2 = b->retries2;
-	t->user_timeout_ms = b->user_timeout_ms;
+	t->user_timeout_ms = b->options.user_timeout_ms;
+	t->init_cwnd = b->init_cwnd ? b->init_cwnd : CWND_INIT;
+	t->idle_restart = b->idle_restart;
+	t->quick_acks = b->quick_acks;
+	t->oow_gap_ns = b->oow_us * 1000ULL;
 	t->reo_steps = 1;
 	t->rtx_at = t->ack_at = t->push_at = t->pace_due = TCP_NEVER;
 	tcp_set_mss_now(t);
@@ -229,6 +243,21 @@ int tcp_set_cc(struct tcp *t, const char *name, uint64_t now_ns)
 	ops->init(&t->cc, now_ns);
 	tcp_rate_begin(t, now_ns);
 	return 0;
+}
+
+void tcp_set_options(struct tcp *t, const struct tcp_options *o, uint64_t now_ns)
+{
+	if (t->flags & T_DEAD)
+		return;
+	t->user_timeout_ms = o->user_timeout_ms;
+	set_rcv_most(t, o->rcv_max);
+	if (o->max_pacing != t->cc.max_pacing) {
+		t->cc.max_pacing = o->max_pacing;
+		if (o->max_pacing != CC_NO_RATE)
+			t->flags |= T_PACED;
+	}
+	if (tcp_set_cc(t, o->cc, now_ns))
+		(void)tcp_set_cc(t, cc_default()->name, now_ns);
 }
 
 uint32_t tcp_probe(struct tcp *t, uint64_t now_ns)

@@ -80,6 +80,14 @@ struct tcp_out {
 #define TCP_DO_ABORT		0x80U	/* we must reset: data for nobody (once) */
 #define TCP_DO_ODD		0x100U	/* urgent data: hand the flow back */
 
+/* What a program may change of a live connection, as Linux holds it. */
+struct tcp_options {
+	char cc[16];			/* congestion control, by Linux's name */
+	uint64_t max_pacing;		/* bytes per second, ~0 none */
+	uint32_t user_timeout_ms;	/* 0: none */
+	uint32_t rcv_max;		/* bytes: largest window to offer; 0 as large as the pipe */
+};
+
 /* How a flow begins: what Linux says (struct tp_answer), in these terms. */
 struct tcp_begin {
 	uint32_t snd_una;		/* == snd_nxt: nothing in flight */
@@ -94,10 +102,12 @@ struct tcp_begin {
 	uint32_t cwnd, ssthresh;	/* segments; ssthresh ~0 = none */
 	uint32_t srtt_us, rttvar_us;	/* 0: no sample */
 	uint32_t rto_us, rto_min_us;
+	uint32_t init_cwnd;		/* the route's, segments; 0 none */
 	uint32_t retries2;		/* sysctl tcp_retries2 */
-	uint32_t user_timeout_ms;	/* 0: none */
-	uint64_t max_pacing;		/* bytes per second, ~0 none */
-	char cc[16];
+	uint32_t oow_us;		/* sysctl tcp_invalid_ratelimit */
+	bool idle_restart;		/* sysctl tcp_slow_start_after_idle */
+	bool quick_acks;		/* the route's quickack */
+	struct tcp_options options;
 	bool ack_pending;		/* the peer may wait for an ACK of rcv_nxt */
 	struct tp_slot *slot;		/* shared; words the program writes are bounded */
 	struct tp_pipe_mem rx, tx;
@@ -136,6 +146,8 @@ void tcp_abort(struct tcp *t, uint64_t now_ns, struct tcp_out *ret_out);
 /* New path or interface MTU: payload bytes a segment. */
 uint32_t tcp_set_mss(struct tcp *t, uint16_t mss, uint64_t now_ns);
 int tcp_set_cc(struct tcp *t, const char *name, uint64_t now_ns);
+/* The program has changed some of them; a congestion control that we lack becomes cubic. */
+void tcp_set_options(struct tcp *t, const struct tcp_options *o, uint64_t now_ns);
 /* Ask for a probe (keepalive): one segment that must be answered. */
 uint32_t tcp_probe(struct tcp *t, uint64_t now_ns);
 /* Stop taking bytes from the tx pipe and stop opening the window: on the way to Linux. */

@@ -108,7 +108,7 @@ struct tcp {
 	uint32_t rcv_nxt;
 	uint32_t rcv_wup;		/* rcv_nxt that we acknowledged last */
 	uint32_t rcv_edge;		/* right edge that we advertised */
-	uint32_t rcv_limit;		/* bytes that we are willing to hold */
+	uint32_t rcv_limit;		/* bytes that we are willing to hold, so far */
 	uint32_t ts_recent;
 	uint8_t ca;			/* enum tcp_ca */
 	uint8_t rtx_kind;		/* enum tcp_rtx_kind */
@@ -185,6 +185,9 @@ struct tcp {
 	uint64_t stall_ns;		/* first retransmission or probe without progress; 0 none */
 	uint32_t probes;		/* unanswered zero-window probes */
 	uint32_t retries2, user_timeout_ms;
+	uint32_t init_cwnd;		/* segments: not less after a pause */
+	bool idle_restart;		/* a pause costs cwnd */
+	bool quick_acks;		/* never delay one */
 
 	/* receive: the exceptional */
 	uint32_t rcv_fin;
@@ -195,10 +198,12 @@ struct tcp {
 	uint8_t nce;			/* DCTCP: where CE began or ended, not acknowledged yet: */
 	uint32_t ce_at[TCP_NCE];	/* rcv_nxt then, the oldest first */
 	uint64_t oow_ns;		/* last ACK of a segment out of window, or challenge */
+	uint64_t oow_gap_ns;		/* not again within */
 	int err;
 
 	struct tp_pipe_mem rx, tx;
 	uint32_t rx_order_max, tx_order_max;
+	uint32_t rcv_most;		/* rcv_limit may grow up to this */
 	uint64_t rx_bytes, tx_bytes, retransmits, ooo;
 	uint64_t dsack_segs;		/* segments that D-SACKs told of */
 

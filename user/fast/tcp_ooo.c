@@ -31,12 +31,12 @@ static void grow_limit(struct tcp *t, uint64_t now_ns)
 {
 	uint32_t us = t->drs_us ? t->drs_us : t->rtt.srtt_us;
 	uint64_t drained = t->rx_tail - t->drs_tail;
-	uint64_t want = 4 * drained, most = rx_room_max(t) - (1U << t->rcv_wscale);
+	uint64_t want = 4 * drained;
 
 	if (!us || now_ns - t->drs_ns < us * 1000ULL)
 		return;
 	if (2 * drained > t->rcv_limit && want > t->rcv_limit)
-		t->rcv_limit = tcp_max(t->rcv_limit, (uint32_t)(want < most ? want : most));
+		t->rcv_limit = tcp_max(t->rcv_limit, want < t->rcv_most ? (uint32_t)want : t->rcv_most);
 	t->drs_tail = t->rx_tail;
 	t->drs_ns = now_ns;
 }
@@ -278,7 +278,7 @@ static void delay_ack(struct tcp *t, uint64_t now_ns)
 static void schedule_ack(struct tcp *t, uint64_t now_ns)
 {
 	if (t->rcv_nxt - t->rcv_wup > t->rcv_mss || t->opts & TP_O_QUICKACK ||
-	    (t->quickack && !t->pingpong))
+	    t->quick_acks || (t->quickack && !t->pingpong))
 		t->flags |= T_ACK_NOW;
 	else
 		delay_ack(t, now_ns);

@@ -19,8 +19,6 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 
-#define OOW_NS		500000000ULL	/* tcp_invalid_ratelimit */
-
 #define TS_STALE_NS	(24 * 86400 * 1000000000ULL)	/* RFC 7323 5.5: it may have wrapped */
 
 static bool ts_is_old(const struct tcp *t, const struct tcp_seg *s)
@@ -86,12 +84,12 @@ static uint32_t ack_now(struct tcp *t)
 	return TCP_DO_OUTPUT;
 }
 
-/* Nonsense without data, and attempts to guess numbers, are answered once in half a second:
- * two ends that disagree must not answer each other for ever (Linux: last_oow_ack_time).
+/* Nonsense without data, and attempts to guess numbers, are answered once in a while
+ * (tcp_invalid_ratelimit): two ends that disagree must not answer each other for ever.
  */
 static bool answered_lately(struct tcp *t, uint64_t now_ns)
 {
-	if (t->oow_ns && now_ns - t->oow_ns < OOW_NS)
+	if (t->oow_ns && now_ns - t->oow_ns < t->oow_gap_ns)
 		return true;
 	t->oow_ns = now_ns;
 	return false;

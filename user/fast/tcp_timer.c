@@ -18,7 +18,6 @@
 
 #include <errno.h>
 
-#define TLP_LONE_US	RTO_MIN_US	/* one segment out: the peer may delay its ACK */
 #define TLP_MIN_US	2000U
 
 void tcp_arm_at(struct tcp *t, enum tcp_rtx_kind kind, uint64_t at_ns)
@@ -40,7 +39,8 @@ static uint64_t probe_delay_ns(const struct tcp *t)
 {
 	uint64_t us = 2ULL * t->rtt.srtt_us;
 
-	us += t->nrec <= 1 && tcp_outstanding(t) <= t->mss ? TLP_LONE_US : TLP_MIN_US;
+	/* one segment out: the peer may delay its ACK */
+	us += t->nrec <= 1 && tcp_outstanding(t) <= t->mss ? t->rtt.rto_min_us : TLP_MIN_US;
 	return us * 1000;
 }
 

@@ -20,8 +20,6 @@
 
 #include <netinet/tcp.h>
 
-#define CWND_INIT	10U		/* TCP_INIT_CWND: not less after a pause */
-
 /* Payload of a segment that carries @nsack blocks: two bytes of head, two of padding. */
 static uint32_t seg_size(const struct tcp *t, uint32_t nsack)
 {
@@ -164,12 +162,18 @@ static void remember_ssthresh(struct tcp *t)
 	t->cc.ssthresh = tcp_max(t->cc.ssthresh, t->cc.cwnd / 2 + t->cc.cwnd / 4);
 }
 
+/* A window that was not used is no longer known to fit; but for bbr, which knows by itself. */
+static bool idle_costs(const struct tcp *t)
+{
+	return t->idle_restart && !(t->flags & T_RATE);
+}
+
 /* A timeout long the program used less than cwnd: halve the difference (RFC 2861). */
 static void shrink_unused(struct tcp *t, uint64_t now_ns)
 {
-	uint32_t used = tcp_max((t->max_used + t->mss - 1) / t->mss, CWND_INIT);
+	uint32_t used = tcp_max((t->max_used + t->mss - 1) / t->mss, t->init_cwnd);
 
-	if (t->ca == TCP_OPEN && used < t->cc.cwnd && !(t->flags & T_RATE)) {
+	if (t->ca == TCP_OPEN && used < t->cc.cwnd) {
 		remember_ssthresh(t);
 		t->cc.cwnd = (t->cc.cwnd + used) / 2;
 	}
@@ -195,7 +199,7 @@ static void note_limits(struct tcp *t, bool by_cwnd, uint64_t now_ns)
 		return;
 	}
 	t->max_used = tcp_max(t->max_used, pipe);
-	if (now_ns - t->cwnd_ns >= t->rtt.rto_us * 1000ULL)
+	if (now_ns - t->cwnd_ns >= t->rtt.rto_us * 1000ULL && idle_costs(t))
 		shrink_unused(t, now_ns);
 }
 
@@ -205,9 +209,9 @@ static void note_limits(struct tcp *t, bool by_cwnd, uint64_t now_ns)
 static void after_idle(struct tcp *t, uint64_t now_ns)
 {
 	uint64_t idle = now_ns - t->sent_ns, rto = t->rtt.rto_us * 1000ULL;
-	uint32_t least = tcp_min(t->cc.cwnd, CWND_INIT);
+	uint32_t least = tcp_min(t->cc.cwnd, t->init_cwnd);
 
-	if (idle <= rto || t->ca != TCP_OPEN || t->flags & T_RATE)
+	if (idle <= rto || t->ca != TCP_OPEN || !idle_costs(t))
 		return;
 	remember_ssthresh(t);
 	for (; idle > rto && t->cc.cwnd > least; idle -= rto)

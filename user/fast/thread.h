@@ -47,7 +47,7 @@ struct cmd {
 		struct appq *appq;	/* REGION_ADD, REGION_DEL, CTX */
 		struct flow *flow;	/* INSTALL: ready, not yet linked */
 		struct { uint8_t old_mac[ETH_ALEN], new_mac[ETH_ALEN]; } neigh;
-		char name[16];
+		struct fast_options options;
 	};
 };
 

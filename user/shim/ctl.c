@@ -449,9 +449,9 @@ int ctl_claim(enum tp_ctl_type type, const struct tp_flow_key *key, uint64_t coo
 	return err;
 }
 
-int ctl_leave(struct conn *c)
+int ctl_about(struct conn *c, enum tp_ctl_type type)
 {
-	struct tp_ctl req = { .h.type = TP_CTL_LEAVE };
+	struct tp_ctl req = { .h.type = type };
 	struct answer a;
 	int err;
 

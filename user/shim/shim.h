@@ -188,7 +188,7 @@ int ctl_listen(enum tp_ctl_type type, const struct tp_listen_key *key, uint64_t 
 int ctl_connect(uint64_t cookie);
 int ctl_claim(enum tp_ctl_type type, const struct tp_flow_key *key, uint64_t cookie,
 	      uint32_t opts, struct claim *ret_claim);
-int ctl_leave(struct conn *c);
+int ctl_about(struct conn *c, enum tp_ctl_type type);	/* LEAVE, OPTIONS */
 int ctl_ctx(struct conn *c, int event_fd, uint32_t *ret_index);
 void ctl_after_fork(void);
 uint64_t now_ns(void);

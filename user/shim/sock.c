@@ -329,7 +329,7 @@ bool conn_leave(int fd, struct conn *c)
 	uint64_t deadline = deadline_after((int64_t)LEAVE_LIMIT_NS);
 	int saved = errno;
 
-	if (ctl_leave(c) < 0) {
+	if (ctl_about(c, TP_CTL_LEAVE) < 0) {
 		errno = saved;
 		return false;
 	}
@@ -412,6 +412,21 @@ static bool needs_linux(int level, int name)
 	}
 }
 
+/* What the daemon has to look up again: user/slow/options.c. */
+static bool daemon_wants(int level, int name)
+{
+	switch (level) {
+	case SOL_SOCKET:
+		return name == SO_MAX_PACING_RATE || name == SO_RCVBUF || name == SO_RCVBUFFORCE;
+	case IPPROTO_TCP:
+		return name == TCP_CONGESTION || name == TCP_USER_TIMEOUT;
+	case IPPROTO_IP:
+		return name == IP_TOS || name == IP_TTL;
+	default:
+		return false;
+	}
+}
+
 int sock_setsockopt(int fd, struct conn *c, int level, int name, const void *val, socklen_t len)
 {
 	int ret, on;
@@ -419,6 +434,8 @@ int sock_setsockopt(int fd, struct conn *c, int level, int name, const void *val
 	if (needs_linux(level, name))
 		conn_leave(fd, c);
 	ret = libc()->setsockopt(fd, level, name, val, len);
+	if (ret == 0 && daemon_wants(level, name))
+		(void)ctl_about(c, TP_CTL_OPTIONS);
 	if (ret < 0 || len < sizeof(on))
 		return ret;
 	memcpy(&on, val, sizeof(on));

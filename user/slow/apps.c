@@ -30,6 +30,7 @@
 #include "claim.h"
 #include "flowmap.h"
 #include "handback.h"
+#include "options.h"
 #include "slow.h"
 
 #ifndef SO_NETNS_COOKIE
@@ -436,6 +437,14 @@ static int leave(struct slow *s, struct app *a, struct tp_ctl *m)
 	return err;
 }
 
+static int options(struct slow *s, struct app *a, struct tp_ctl *m)
+{
+	struct conn *c;
+	int err = find_claimed(s, a, m, &c);
+
+	return err ? err : options_changed(s, c);
+}
+
 /* ----------------------------------------------------------------------------------------- */
 
 bool app_request(struct slow *s, struct app *a, struct tp_ctl *m, int fd, struct app_fds *ret_fds)
@@ -468,6 +477,9 @@ bool app_request(struct slow *s, struct app *a, struct tp_ctl *m, int fd, struct
 		break;
 	case TP_CTL_LEAVE:
 		m->err = leave(s, a, m);
+		break;
+	case TP_CTL_OPTIONS:
+		m->err = options(s, a, m);
 		break;
 	default:
 		return false;

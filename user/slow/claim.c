@@ -41,6 +41,7 @@
 #include "expire.h"
 #include "flowmap.h"
 #include "from_linux.h"
+#include "options.h"
 #include "slow.h"
 #include "taspilot/pipe.h"
 
@@ -122,14 +123,16 @@ static void fill_tcp(const struct slow *s, const struct tp_answer *a, struct tcp
 		.rttvar_us = a->rttvar_us,
 		.rto_us = a->rto_us,
 		.rto_min_us = a->rto_min_us,
-		.retries2 = s->retries2,
-		.user_timeout_ms = a->user_timeout_ms,
-		.max_pacing = a->max_pacing_rate,
+		.init_cwnd = a->init_cwnd,
+		.retries2 = a->retries2,
+		.oow_us = a->invalid_ratelimit_us,
+		.idle_restart = a->idle_restart,
+		.quick_acks = a->quick_acks,
+		.options = options_of(a),
 		.ack_pending = a->rcv_nxt != a->rcv_wup,
-		.rx_order_max = order_for(max32(a->rcvbuf, s->rmem_max)),
-		.tx_order_max = order_for(max32(a->sndbuf, s->wmem_max)),
+		.rx_order_max = order_for(a->rcvbuf_locked ? a->rcvbuf : max32(a->rcvbuf, s->rmem_max)),
+		.tx_order_max = order_for(a->sndbuf_locked ? a->sndbuf : max32(a->sndbuf, s->wmem_max)),
 	};
-	memcpy(b->cc, a->cc, sizeof(b->cc));
 }
 
 static enum tp_reason take_slot(struct slow *s, const struct claim *cl, struct conn *c,

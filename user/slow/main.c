@@ -253,7 +253,6 @@ static uint32_t sysctl(const char *name, int field, uint32_t otherwise)
 
 static void read_sysctls(struct slow *s)
 {
-	s->retries2 = sysctl("tcp_retries2", 0, 15);
 	s->rmem_max = sysctl("tcp_rmem", 2, 6 << 20);
 	s->wmem_max = sysctl("tcp_wmem", 2, 4 << 20);
 }

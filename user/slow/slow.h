@@ -57,7 +57,7 @@ struct slow {
 	uint64_t setups;		/* handshakes seen complete */
 
 	/* of Linux, for what a socket does not say itself */
-	uint32_t retries2, rmem_max, wmem_max;
+	uint32_t rmem_max, wmem_max;
 
 	struct conns conns;
 	struct regions regions;
