@@ -315,7 +315,7 @@ int fd_close_range(unsigned int first, unsigned int last, unsigned int flags);
 void fork_watch(void);
 
 bool conn_promote(int fd, struct conn *c);	/* CONNECTING, INHERITED: settle what it is */
-void conn_adopt(int fd);		/* a TCP socket from elsewhere: it may be ours */
+void conn_adopt(int fd);		/* a TCP socket from elsewhere: it may be ours, or listen */
 void conn_arrived(int fd);		/* any fd from elsewhere */
 bool conn_leave(int fd, struct conn *c);	/* back to Linux; waits */
 void conn_went_linux(struct conn *c);	/* slot is LINUX and drained: be plain */

@@ -160,15 +160,30 @@ bool conn_promote(int fd, struct conn *c)
 	return atomic_load(&c->mode) == CONN_OURS;
 }
 
+static void register_port(int fd, struct conn *c)
+{
+	struct tp_listen_key *key = &c->listen_key;
+
+	memset(key, 0, sizeof(*key));
+	if (!name_of(fd, false, key->local_ip, &key->local_port, true))
+		return;
+	c->cookie = cookie_of(fd);
+	c->listen_epoch = ctl_epoch();
+	if (ctl_listen(TP_CTL_LISTEN, key, c->cookie) == 0)
+		c->listen_pid = shim_pid;
+}
+
 void conn_adopt(int fd)
 {
-	struct conn *c;
+	bool listens = option(fd, SOL_SOCKET, SO_ACCEPTCONN);
+	struct conn *c = ctl_up() ? conn_new(listens ? CONN_LISTEN : CONN_INHERITED) : NULL;
 
-	if (option(fd, SOL_SOCKET, SO_ACCEPTCONN) || !ctl_up())
+	if (!c)
 		return;
-	c = conn_new(CONN_INHERITED);
-	if (c && !fd_set_conn(fd, c))
+	if (!fd_set_conn(fd, c))
 		conn_free(c);
+	else if (listens)
+		register_port(fd, c);
 }
 
 void conn_arrived(int fd)
@@ -224,19 +239,6 @@ int sock_socket(int domain, int type, int protocol)
 	}
 	errno = saved;
 	return fd;
-}
-
-static void register_port(int fd, struct conn *c)
-{
-	struct tp_listen_key *key = &c->listen_key;
-
-	memset(key, 0, sizeof(*key));
-	if (!name_of(fd, false, key->local_ip, &key->local_port, true))
-		return;
-	c->cookie = cookie_of(fd);
-	c->listen_epoch = ctl_epoch();
-	if (ctl_listen(TP_CTL_LISTEN, key, c->cookie) == 0)
-		c->listen_pid = shim_pid;
 }
 
 int sock_listen(int fd, int backlog)
