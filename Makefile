@@ -55,10 +55,11 @@ benches	:= $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/*.c)
 helpers	:= $(patsubst tests/helpers/%.c,$(OUT)/helpers/%,$(wildcard tests/helpers/*.c))
 wire	:= $(call objs,tests/wire)
 segments := $(call objs,tests/diff)
+posix	:= $(call objs,tests/posix)
 
 programs: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so
 
-all: programs $(skels) $(benches) $(helpers) $(OUT)/wire $(OUT)/segments
+all: programs $(skels) $(benches) $(helpers) $(OUT)/wire $(OUT)/segments $(OUT)/posix
 
 $(OUT)/taspilot: $(cli)
 	$(call say,LD)
@@ -75,6 +76,10 @@ $(OUT)/wire: $(wire)
 $(OUT)/segments: $(segments)
 	$(call say,LD)
 	$(Q)$(CC) $(all_c) -o $@ $^
+
+$(OUT)/posix: $(posix)
+	$(call say,LD)
+	$(Q)$(CC) $(all_c) -o $@ $^ -lpthread
 
 $(OUT)/libtaspilot.so: $(shim) user/shim/exports.map
 	$(call say,LD)

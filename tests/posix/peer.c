@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * peer.c - the other end: a plain program that does with its end of the connection what the
+ * subject orders over a Unix socket.
+ */
+#include "posix.h"
+
+struct end {
+	int fd, listener;
+	const char *addr;
+	uint64_t tx, rx;
+};
+
+static int end_connect(struct end *e, int port)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	int on = 1;
+
+	inet_pton(AF_INET, e->addr, &sa.sin_addr);
+	e->fd = socket(AF_INET, SOCK_STREAM, 0);
+	e->tx = e->rx = 0;
+	setsockopt(e->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return connect(e->fd, (struct sockaddr *)&sa, sizeof(sa));
+}
+
+static int end_accept(struct end *e)
+{
+	e->fd = accept(e->listener, NULL, NULL);
+	e->tx = e->rx = 0;
+	return e->fd < 0 ? -1 : 0;
+}
+
+static int end_send(struct end *e, int n)
+{
+	static unsigned char buf[BIG];
+	int done = 0;
+
+	while (done < n) {
+		int part = n - done < BIG ? n - done : BIG;
+		ssize_t put;
+
+		fill(buf, (size_t)part, &e->tx);
+		for (int at = 0; at < part; at += (int)put) {
+			put = send(e->fd, buf + at, (size_t)(part - at), MSG_NOSIGNAL);
+			if (put < 0)
+				return -1;
+		}
+		done += part;
+	}
+	return done;
+}
+
+/* @n bytes, or all until EOF if @n is 0; -2: wrong bytes. */
+static int end_recv(struct end *e, int n)
+{
+	static unsigned char buf[65536];
+	int done = 0;
+
+	while (n == 0 || done < n) {
+		size_t want = n && n - done < (int)sizeof(buf) ? (size_t)(n - done) : sizeof(buf);
+		ssize_t got = recv(e->fd, buf, want, 0);
+
+		if (got < 0)
+			return -1;
+		if (got == 0)
+			break;
+		if (!right(buf, (size_t)got, &e->rx))
+			return -2;
+		done += (int)got;
+	}
+	return done;
+}
+
+static int end_reset(struct end *e)
+{
+	struct linger hard = { 1, 0 };
+
+	setsockopt(e->fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+	return close(e->fd);
+}
+
+static int obey(struct end *e, const struct order *o)
+{
+	char c;
+
+	switch (o->op) {
+	case CONNECT:	return end_connect(e, o->arg);
+	case ACCEPT:	return end_accept(e);
+	case SEND:	return end_send(e, o->arg);
+	case RECV:	return end_recv(e, o->arg);
+	case DRAIN:	return end_recv(e, 0);
+	case SHUT_WRITE: return shutdown(e->fd, SHUT_WR);
+	case SHUT_BOTH:	return shutdown(e->fd, SHUT_RDWR);
+	case CLOSE:	return close(e->fd);
+	case RESET:	return end_reset(e);
+	case EXPECT_EOF: return (int)recv(e->fd, &c, 1, 0);
+	case SEND_URGENT: return (int)send(e->fd, &o->arg, 1, MSG_OOB);
+	case RECV_URGENT: return recv(e->fd, &c, 1, MSG_OOB) < 0 ? -1 : c;
+	}
+	return -1;
+}
+
+int peer_main(const char *path, const char *addr)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct end e = { .addr = addr };
+	struct order o;
+	int l = socket(AF_UNIX, SOCK_SEQPACKET, 0), ctl, port;
+
+	signal(SIGPIPE, SIG_IGN);
+	e.listener = listen_on(NULL, &port);
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	if (bind(l, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(l, 1) < 0)
+		return 1;
+	ctl = accept(l, NULL, NULL);
+	(void)!send(ctl, &port, sizeof(port), 0);
+	while (recv(ctl, &o, sizeof(o), 0) == (ssize_t)sizeof(o)) {
+		struct done d = { 0, 0 };
+
+		if (o.after_ms) {
+			(void)!send(ctl, &d, sizeof(d), 0);
+			sleep_ms(o.after_ms);
+			obey(&e, &o);
+			continue;
+		}
+		d.ret = obey(&e, &o);
+		d.err = d.ret < 0 ? errno : 0;
+		(void)!send(ctl, &d, sizeof(d), 0);
+	}
+	return 0;
+}
+
+/* ---- the subject's side ---------------------------------------------------------------- */
+
+void quiet_order(enum op op, int arg, int after_ms, struct done *ret)
+{
+	struct order o = { op, arg, after_ms };
+
+	(void)!send(ctl, &o, sizeof(o), 0);
+	(void)!recv(ctl, ret, sizeof(*ret), 0);
+}
+
+void peer(enum op op, int arg)
+{
+	static const char *const names[] = {
+		"connect", "accept", "send", "recv", "drain", "shutdown write", "shutdown both",
+		"close", "reset", "expect eof", "send urgent", "receive urgent",
+	};
+	struct done d = { -1, 0 };
+
+	quiet_order(op, arg, 0, &d);
+	if (d.ret == -2)
+		say("peer %s: wrong bytes", names[op]);
+	else
+		say("peer %s: %d %s", names[op], d.ret, err_name(d.err));
+}
+
+void later(int ms, enum op op, int arg)
+{
+	struct done d;
+
+	quiet_order(op, arg, ms, &d);
+}
