@@ -228,3 +228,293 @@ CASE(splice_goes_both_ways)
 	close(pipes[0]);
 	close(pipes[1]);
 }
+
+/* ---- numbers --------------------------------------------------------------------------- */
+
+CASE(copies_have_the_numbers_that_linux_gives)
+{
+	int a = dup(s), b = fcntl(s, F_DUPFD, 500), c = fcntl(s, F_DUPFD_CLOEXEC, 500), d;
+
+	say("next %d, %d, %d", a > s, b, c);
+	say("cloexec %d %d %d", fcntl(a, F_GETFD), fcntl(b, F_GETFD), fcntl(c, F_GETFD));
+	show("dup3", d = dup3(s, 510, O_CLOEXEC));
+	say("cloexec %d", fcntl(d, F_GETFD));
+	show("dup3 on itself", dup3(s, s, 0));
+	show("dup3 with nonsense", dup3(s, 511, 12345));
+	show("dup2 on itself", dup2(s, s) == s);
+	show("dup2 of nothing", dup2(999, s));
+	show("dup of nothing", dup(999));
+	show("far away", fcntl(s, F_DUPFD, 1 << 30));
+	show("negative", dup2(s, -1));
+	give(a, 1, 0);
+	give(b, 1, 0);
+	give(c, 1, 0);
+	give(d, 1, 0);
+	peer(RECV, 4);
+	close(s);
+	close(a);
+	close(b);
+	close(c);
+	peer(SEND, 5);
+	take(d, 10, 0);
+	close(d);
+	peer(EXPECT_EOF, 0);
+}
+
+CASE(dup2_onto_a_high_number)
+{
+	int top = (int)sysconf(_SC_OPEN_MAX) - 1;
+
+	for (int fd = top; fd > top - 300 && fd > 0; fd--)
+		if (dup2(s, fd) != fd)
+			say("dup2 onto %d below the top: %s", top - fd, err_name(errno));
+	give(top, 5, 0);
+	peer(RECV, 5);
+	for (int fd = top; fd > top - 300 && fd > 0; fd--)
+		if (close(fd) < 0)
+			say("close of %d below the top: %s", top - fd, err_name(errno));
+	peer(SEND, 5);
+	take(s, 10, 0);
+	give(s, 5, 0);
+	peer(RECV, 5);
+}
+
+CASE(status_flags_are_shared_by_copies)
+{
+	int d = dup(s);
+
+	nonblock(d);
+	say("nonblock %d", !!(fcntl(s, F_GETFL) & O_NONBLOCK));
+	take(s, 10, 0);
+	fcntl(s, F_SETFL, fcntl(s, F_GETFL) & ~O_NONBLOCK);
+	later(SHORT_MS, SEND, 5);
+	take(d, 10, 0);
+	close(d);
+}
+
+CASE(status_flags_are_shared_with_a_child)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		nonblock(s);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+	take(s, 10, 0);
+	give(s, 10, 0);
+	peer(RECV, 10);
+}
+
+CASE(close_range_with_cloexec_closes_nothing)
+{
+	show("close_range", close_range((unsigned int)s, (unsigned int)s, 4));
+	say("cloexec %d", fcntl(s, F_GETFD));
+	give(s, 5, 0);
+	peer(RECV, 5);
+}
+
+CASE(close_range_of_nonsense_is_einval)
+{
+	show("close_range", close_range(10, 5, 0));
+	show("close_range", close_range(10, 15, 1 << 20));
+	give(s, 5, 0);
+	peer(RECV, 5);
+}
+
+CASE(closefrom_closes_all_above)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		closefrom(s);
+		_exit(fcntl(s, F_GETFD) < 0 ? 7 : 8);
+	}
+	waitpid(pid, NULL, 0);
+	give(s, 5, 0);
+	peer(RECV, 5);
+}
+
+CASE(a_stream_of_stdio_reads_lines)
+{
+	FILE *f = fdopen(dup(s), "r+");
+	unsigned char b[20];
+
+	peer(SEND, 10);
+	show("fread", (long)fread(b, 1, 10, f));
+	say("%s", right(b, 10, &rx_pos) ? "right" : "wrong");
+	fill(b, 10, &tx_pos);
+	rewind(f);
+	show("fwrite", (long)fwrite(b, 1, 10, f));
+	show("fflush", fflush(f));
+	peer(RECV, 10);
+	show("fclose", fclose(f));
+	give(s, 5, 0);
+	peer(RECV, 5);
+	peer(SEND, 5);
+	take(s, 10, 0);
+}
+
+CASE(a_stream_after_some_traffic)
+{
+	unsigned char b[4000];
+	FILE *f;
+
+	peer(SEND, 3000);
+	take_all(s, 1000);
+	give(s, 1000, 0);
+	f = fdopen(s, "r");
+	show("fread", (long)fread(b, 1, 2000, f));
+	say("%s", right(b, 2000, &rx_pos) ? "right" : "wrong");
+	peer(RECV, 1000);
+	peer(SHUT_WRITE, 0);
+	show("fread", (long)fread(b, 1, 1, f));
+	say("eof %d", feof(f));
+}
+
+CASE(dprintf_prints_to_it)
+{
+	give(s, 5, 0);
+	show("dprintf", dprintf(s, "%c", pattern(tx_pos++)));
+	give(s, 5, 0);
+	peer(RECV, 11);
+}
+
+CASE(an_fd_of_proc_is_no_way_in)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", s);
+	show("open", open(path, O_RDWR));
+	snprintf(path, sizeof(path), "/dev/fd/%d", s);
+	show("open", open(path, O_RDWR));
+}
+
+/* ---- the end --------------------------------------------------------------------------- */
+
+CASE(lingering_waits_for_the_acknowledgment)
+{
+	struct linger l = { 1, 10 };
+
+	setsockopt(s, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	give(s, 100000, 0);
+	later(SHORT_MS, RECV, 100000);
+	show("close", close(s));
+	peer(EXPECT_EOF, 0);
+}
+
+CASE(lingering_for_no_time_resets)
+{
+	struct linger l = { 1, 0 };
+
+	setsockopt(s, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	show("close", close(s));
+	peer(EXPECT_EOF, 0);
+}
+
+CASE(shutdown_then_close_sends_all)
+{
+	give(s, 50000, 0);
+	show("shutdown", shutdown(s, SHUT_WR));
+	show("close", close(s));
+	peer(DRAIN, 0);
+}
+
+CASE(shutdown_twice_is_no_error)
+{
+	show("shutdown", shutdown(s, SHUT_WR));
+	show("shutdown", shutdown(s, SHUT_WR));
+	show("shutdown", shutdown(s, SHUT_RD));
+	show("shutdown", shutdown(s, SHUT_RDWR));
+	do_poll(s, POLLIN | POLLOUT | POLLRDHUP, 0);
+	take(s, 10, 0);
+	peer(EXPECT_EOF, 0);
+}
+
+CASE(shutdown_after_both_ended_is_enotconn)
+{
+	peer(CLOSE, 0);
+	await(s, POLLIN);
+	take(s, 1, 0);
+	show("shutdown", shutdown(s, SHUT_WR));
+	await(s, POLLHUP);
+	for (int i = 0; i < 300 && shutdown(s, SHUT_WR) == 0; i++)
+		sleep_ms(10);
+	show("shutdown", shutdown(s, SHUT_WR));
+	show("shutdown", shutdown(s, SHUT_RD));
+}
+
+CASE(data_after_a_read_shutdown)
+{
+	show("shutdown", shutdown(s, SHUT_RD));
+	take(s, 10, 0);
+	peer(SEND, 10);
+	sleep_ms(SHORT_MS);
+	take(s, 10, 0);
+	take(s, 10, 0);
+	give(s, 10, 0);
+	peer(RECV, 10);
+}
+
+CASE(half_closed_goes_on_for_long)
+{
+	peer(SHUT_WRITE, 0);
+	await(s, POLLRDHUP);
+	take(s, 10, 0);
+	for (int i = 0; i < 5; i++) {
+		give(s, 50000, 0);
+		peer(RECV, 50000);
+	}
+	do_poll(s, POLLIN | POLLOUT | POLLRDHUP, 0);
+	close(s);
+	peer(EXPECT_EOF, 0);
+}
+
+CASE(sendfile_to_a_full_socket)
+{
+	int f = pattern_file(3000000);
+	off_t at = 0;
+	ssize_t n;
+	long sum = 0;
+
+	tx_pos = 0;
+	nonblock(s);
+	while ((n = sendfile(s, f, &at, 3000000 - (size_t)at)) > 0 || errno == EAGAIN) {
+		struct pollfd p = { .fd = s, .events = POLLOUT };
+
+		if (n > 0)
+			sum += n;
+		if (sum != at || sum == 3000000)
+			break;
+		if (n < 0 && poll(&p, 1, SHORT_MS) == 0)
+			later(1, RECV, 3000000);
+	}
+	say("sent %ld, at %ld", sum, (long)at);
+	peer(SEND, 1);
+	await(s, POLLIN);
+	take(s, 10, 0);
+	close(f);
+}
+
+CASE(splice_through_a_pipe_moves_everything)
+{
+	int p[2];
+	long in = 0, out = 0;
+	ssize_t n;
+
+	if (pipe(p) < 0)
+		return;
+	later(1, SEND, 30000);
+	while (out < 30000) {
+		n = splice(s, NULL, p[1], NULL, 65536, SPLICE_F_MOVE | SPLICE_F_MORE);
+		if (n <= 0)
+			break;
+		in += n;
+		while (out < in && (n = splice(p[0], NULL, s, NULL, (size_t)(in - out), SPLICE_F_MOVE)) > 0)
+			out += n;
+	}
+	say("in %ld, out %ld", in, out);
+	peer(RECV, 30000);
+	close(p[0]);
+	close(p[1]);
+}

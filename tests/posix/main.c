@@ -4,6 +4,7 @@
  *
  *   posix peer PATH ADDR        serve as the other end; controlled over the Unix socket PATH
  *   posix subject PATH ADDR [CASE]   run the cases; ADDR is the peer's address
+ *   posix exec WHAT FD          what processes.c executes
  *
  * The subject is what is tested: plain, and under `taspilot run`. posix.h says what a case is.
  */
@@ -79,6 +80,8 @@ int main(int argc, char **argv)
 		return peer_main(argv[2], argv[3]);
 	if (argc >= 4 && !strcmp(argv[1], "subject"))
 		return subject_main(argv[2], argv[3], argc > 4 ? argv[4] : NULL);
+	if (argc == 4 && !strcmp(argv[1], "exec"))
+		return exec_main(argv[2], atoi(argv[3]));
 	fprintf(stderr, "usage: posix peer|subject PATH ADDR [CASE]\n");
 	return 2;
 }

@@ -79,6 +79,18 @@ static int end_reset(struct end *e)
 	return close(e->fd);
 }
 
+/* All until EOF, whatever it is. */
+static int end_discard(struct end *e)
+{
+	static unsigned char buf[65536];
+	ssize_t got;
+	int done = 0;
+
+	while ((got = recv(e->fd, buf, sizeof(buf), 0)) > 0)
+		done += (int)got;
+	return got < 0 ? -1 : done;
+}
+
 static int obey(struct end *e, const struct order *o)
 {
 	char c;
@@ -94,6 +106,7 @@ static int obey(struct end *e, const struct order *o)
 	case CLOSE:	return close(e->fd);
 	case RESET:	return end_reset(e);
 	case EXPECT_EOF: return (int)recv(e->fd, &c, 1, 0);
+	case DISCARD:	return end_discard(e);
 	case SEND_URGENT: return (int)send(e->fd, &o->arg, 1, MSG_OOB);
 	case RECV_URGENT: return recv(e->fd, &c, 1, MSG_OOB) < 0 ? -1 : c;
 	}
@@ -115,7 +128,7 @@ int peer_main(const char *path, const char *addr)
 	ctl = accept(l, NULL, NULL);
 	(void)!send(ctl, &port, sizeof(port), 0);
 	while (recv(ctl, &o, sizeof(o), 0) == (ssize_t)sizeof(o)) {
-		struct done d = { 0, 0 };
+		struct done d = { .tag = o.tag };
 
 		if (o.after_ms) {
 			(void)!send(ctl, &d, sizeof(d), 0);
@@ -134,10 +147,14 @@ int peer_main(const char *path, const char *addr)
 
 void quiet_order(enum op op, int arg, int after_ms, struct done *ret)
 {
-	struct order o = { op, arg, after_ms };
+	struct order o = { op, arg, after_ms, 0 };
+	struct timespec now;
 
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	o.tag = now.tv_sec * 1000000000LL + now.tv_nsec;
 	(void)!send(ctl, &o, sizeof(o), 0);
-	(void)!recv(ctl, ret, sizeof(*ret), 0);
+	while (recv(ctl, ret, sizeof(*ret), 0) == (ssize_t)sizeof(*ret) && ret->tag != o.tag)
+		;
 }
 
 void peer(enum op op, int arg)
@@ -145,8 +162,9 @@ void peer(enum op op, int arg)
 	static const char *const names[] = {
 		"connect", "accept", "send", "recv", "drain", "shutdown write", "shutdown both",
 		"close", "reset", "expect eof", "send urgent", "receive urgent",
+		"discard",
 	};
-	struct done d = { -1, 0 };
+	struct done d = { .ret = -1 };
 
 	quiet_order(op, arg, 0, &d);
 	if (d.ret == -2)

@@ -47,7 +47,7 @@
 
 enum op {
 	CONNECT, ACCEPT, SEND, RECV, DRAIN, SHUT_WRITE, SHUT_BOTH, CLOSE, RESET, EXPECT_EOF,
-	SEND_URGENT, RECV_URGENT,
+	SEND_URGENT, RECV_URGENT, DISCARD,
 };
 
 /* ---- remote control (peer.c) ---------------------------------------------------------- */
@@ -56,10 +56,12 @@ struct order {
 	enum op op;
 	int arg;
 	int after_ms;			/* > 0: answered at once, done later */
+	int64_t tag;			/* the answer has it too: one may be left by a case that hung */
 };
 
 struct done {
 	int ret, err;
+	int64_t tag;
 };
 
 int peer_main(const char *path, const char *addr);
@@ -100,6 +102,8 @@ int to_peer(int flags);			/* a connection of ours to the peer's listener */
 int pattern_file(size_t n);
 void set_int(int fd, int level, int name, int value);
 int get_int(int fd, int level, int name);
+
+int exec_main(const char *what, int fd);	/* processes.c */
 
 /* ---- cases ---------------------------------------------------------------------------- */
 

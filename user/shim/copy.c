@@ -10,6 +10,7 @@
  * a peek at the connection's room allows, blocking otherwise.
  */
 #include <limits.h>
+#include <sys/stat.h>
 
 #include "shim.h"
 
@@ -36,6 +37,8 @@ ssize_t io_sendfile(int out, int in, off64_t *pos, size_t count)
 	char buf[PIECE];
 	size_t done = 0;
 
+	if (pos && BAD_PTR(pos))
+		return -EFAULT;
 	if (lseek64(in, 0, SEEK_CUR) < 0)
 		return pos && errno == ESPIPE ? -ESPIPE : errno == EBADF ? -EBADF : -EINVAL;
 	if (count > COUNT_MAX)
@@ -45,7 +48,7 @@ ssize_t io_sendfile(int out, int in, off64_t *pos, size_t count)
 		ssize_t got = read_at(in, buf, n, pos), put;
 
 		if (got <= 0)
-			return done ? (ssize_t)done : got;
+			return done ? (ssize_t)done : got == -EISDIR ? -EINVAL : got;
 		put = io_write(out, c, buf, (size_t)got, done + (size_t)got < count ? MSG_MORE : 0);
 		unread_file(in, pos, got, put);
 		if (put < 0)
@@ -126,7 +129,12 @@ ssize_t io_splice(int in, off64_t *in_pos, int out, off64_t *out_pos, size_t len
 		  unsigned int flags)
 {
 	bool from_conn = fd_ours(in);
+	struct stat64 st;
 
+	if (fstat64(from_conn ? out : in, &st) < 0)
+		return -EBADF;
+	if (!S_ISFIFO(st.st_mode))
+		return -EINVAL;
 	if (from_conn ? !!out_pos : !!in_pos)
 		return -ESPIPE;
 	if (from_conn ? !!in_pos : !!out_pos)

@@ -330,9 +330,12 @@ static bool any_up(void)
 
 bool ctl_up(void)
 {
-	uint64_t now = now_ns(), last = atomic_load(&looked_ns);
+	uint64_t now, last = atomic_load(&looked_ns);
 	int saved = errno;
 
+	if (unlikely(confined))
+		return false;
+	now = now_ns();
 	if ((!last || now - last > LOOK_NS) && !in_vfork_child()) {
 		enum lock_got got = lock_take(&look_lock);
 
@@ -455,6 +458,7 @@ int ctl_about(struct conn *c, enum tp_ctl_type type)
 	struct answer a;
 	int err;
 
+	ctl_up();			/* a child has no link yet */
 	req.claim.key = c->key;
 	req.claim.cookie = c->cookie;
 	err = ask(c->region->link, &req, -1, &a);

@@ -384,7 +384,9 @@ int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64
 
 	if (unlikely(ep->foreign))
 		ep_renew(ep);
-	if (max <= 0 || !evs)
+	if (max > 0 && BAD_PTR(evs) && ep_ready(ep))
+		return -EFAULT;
+	if (max <= 0 || BAD_PTR(evs))
 		return kernel_wait(epfd, evs, max, 0, mask);
 	n = wait_once(epfd, ep, evs, max, deadline, mask);
 	if (unlikely(ep->nested)) {
@@ -396,3 +398,15 @@ int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64
 	return n;
 }
 
+_Atomic uint32_t ep_bare_waiters;
+
+/* Who slept in the instance before it held fds of ours was woken, perhaps for nothing it may see. The
+ * next one that did is woken in turn, until it is one that sleeps as it should.
+ */
+int ep_became(int epfd, struct epset *ep, struct epoll_event *evs, int max, int n,
+	      uint64_t deadline, const sigset_t *mask)
+{
+	n = filter(ep, evs, n);
+	ep_poke(ep);
+	return n ? n : ep_wait(epfd, ep, evs, max, deadline, mask);
+}

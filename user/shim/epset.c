@@ -186,6 +186,21 @@ void ep_poke(struct epset *ep)
 	errno = saved;
 }
 
+/* For the kernel it looks ready since the last poke. While nobody sleeps in it, make it look as it is. */
+void ep_hush(struct epset *ep)
+{
+	uint64_t count;
+	int saved = errno;
+
+	for (uint32_t i = 0; i < ep->regions && !atomic_load(&ep->sleepers); i++) {
+		struct ep_region *er = &ep->region[i];
+
+		if (er->ctx >= 0)
+			(void)!libc()->read(er->region->ctx_fd[er->ctx], &count, sizeof(count));
+	}
+	errno = saved;
+}
+
 /* ---- becoming ours, and no longer ----------------------------------------------------- */
 
 static void set_notify(const struct ep_region *er, struct conn *c, bool on)
@@ -239,8 +254,10 @@ void ep_wake_others(struct epset *ep)
 {
 	uint32_t threads = atomic_load(&ep->sleepers) - ep->nested;
 
-	if (threads || (ep->nested && ep_ready(ep)))
+	if (threads || (ep->nested && ep_ready(ep)) || (ep->early && ep->regions)) {
+		ep->early = false;
 		ep_poke(ep);
+	}
 }
 
 void ep_conn_claimed(struct conn *c)
@@ -310,6 +327,9 @@ static int real_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	return libc()->epoll_ctl(epfd, op, fd, ev) < 0 ? -errno : 0;
 }
 
+#define EXCLUSIVE_OK	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | \
+			 EPOLLEXCLUSIVE)
+
 static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct epoll_event *ev)
 {
 	bool ours = atomic_load(&c->mode) == CONN_OURS;
@@ -318,8 +338,13 @@ static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct ep
 	struct ereg *r;
 	int err;
 
-	if (!ep)
+	if (ev->events & EPOLLEXCLUSIVE && ev->events & ~EXCLUSIVE_OK)
+		return real_ctl(epfd, EPOLL_CTL_ADD, fd, ev);	/* which refuses */
+	if (!ep) {
 		ep = epset_make(epfd);
+		if (ep)
+			ep->early = atomic_load(&ep_bare_waiters) != 0;
+	}
 	r = ep ? ereg_new(ep, c, fd) : NULL;
 	if (!r)
 		return real_ctl(epfd, EPOLL_CTL_ADD, fd, ev);

@@ -24,6 +24,7 @@
 #include "shim.h"
 
 #define MAX_CONNS	(1U << 20)
+#define FD_LOWEST	64		/* below are those that programs use by number */
 #define HIDE_ROOM	256U		/* ours live among the last so many fds of the limit */
 
 _Atomic uintptr_t fd_table[FD_MAX];
@@ -64,6 +65,7 @@ struct conn *conn_new(enum conn_mode mode)
 	c->rx_told = 0;
 	c->nonblock = c->shut_rd = c->shut_wr = false;
 	c->starved = 0;
+	c->notsent_lowat = 0;
 	c->eregs = NULL;
 	c->cookie = 0;
 	c->listen_pid = 0;
@@ -206,9 +208,17 @@ static unsigned int hide_from(void)
 	return top > 2 * HIDE_ROOM ? top - HIDE_ROOM : top / 2;
 }
 
-int fd_hide(int fd)
+/* A copy at a high number, or, where the program has all of these, at any. */
+static int copy_away(int fd)
 {
 	int to = libc()->fcntl(fd, F_DUPFD_CLOEXEC, hide_from());
+
+	return to < 0 ? libc()->fcntl(fd, F_DUPFD_CLOEXEC, FD_LOWEST) : to;
+}
+
+int fd_hide(int fd)
+{
+	int to = copy_away(fd);
 
 	libc()->close(fd);
 	if (to < 0)
@@ -233,7 +243,7 @@ void fd_hidden_close(int fd)
 /* Copy the hidden @fd to another number and tell its owner; the caller then takes @fd. */
 bool fd_hidden_move(int fd)
 {
-	int to = libc()->fcntl(fd, F_DUPFD_CLOEXEC, hide_from());
+	int to = copy_away(fd);
 
 	if (to < 0 || (unsigned int)to >= FD_MAX)
 		return false;
@@ -263,6 +273,14 @@ static unsigned int next_entry(unsigned int fd, unsigned int end)
 		if (fd_word((int)fd))
 			return fd;
 	return end;
+}
+
+int fd_next_conn(int fd)
+{
+	for (; (unsigned int)fd < high; fd++)
+		if ((fd_word(fd) & TAG_MASK) == TAG_CONN)
+			return fd;
+	return -1;
 }
 
 /* close_range around the hidden ones. Errors are the arguments', so the first call shows them. */

@@ -26,6 +26,11 @@ static inline ssize_t ret_errno(ssize_t n)
 	return n;
 }
 
+static bool bad_ts(const struct timespec *ts)
+{
+	return ts && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec >= NSEC);
+}
+
 /* What only Linux can send: the connection goes back first. */
 #define NEEDS_LINUX_TX	(MSG_OOB | MSG_FASTOPEN)
 /* What only the real fd can answer, and does at once. */
@@ -38,11 +43,18 @@ static struct conn *rx_conn(int fd, int flags)
 	return unlikely(c && flags & REAL_RX) ? NULL : c;
 }
 
+/* A socket may have SO_ZEROCOPY from its listener; without it MSG_ZEROCOPY means nothing. */
+static bool needs_linux_tx(int fd, int flags)
+{
+	return flags & NEEDS_LINUX_TX || (flags & MSG_ZEROCOPY && sock_zerocopy(fd));
+}
+
 static struct conn *tx_conn(int fd, int flags)
 {
 	struct conn *c = fd_ours(fd);
 
-	return unlikely(c && flags & NEEDS_LINUX_TX && conn_leave(fd, c)) ? NULL : c;
+	return unlikely(c && flags & (NEEDS_LINUX_TX | MSG_ZEROCOPY) &&
+			needs_linux_tx(fd, flags) && conn_leave(fd, c)) ? NULL : c;
 }
 
 /* ---- reading -------------------------------------------------------------------------- */
@@ -56,22 +68,37 @@ EXPORT ssize_t read(int fd, void *buf, size_t n)
 	return n ? ret_errno(io_read(fd, c, buf, n, 0)) : 0;
 }
 
+/* As a read of nothing it returns at once, which a recv of nothing does not. */
+static ssize_t read_pieces(int fd, struct conn *c, const struct iovec *iov, int cnt, int flags)
+{
+	int i = 0;
+
+	while (i < cnt && !BAD_PTR(iov) && !iov[i].iov_len)
+		i++;
+	return i == cnt ? 0 : ret_errno(io_rx(fd, c, iov, (size_t)cnt, flags));
+}
+
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int cnt)
 {
 	struct conn *c = fd_ours(fd);
 
 	if (likely(!c) || cnt <= 0 || cnt > IOV_LIMIT)
 		return libc()->readv(fd, iov, cnt);
-	return ret_errno(io_rx(fd, c, iov, (size_t)cnt, 0));
+	return read_pieces(fd, c, iov, cnt, 0);
 }
+
+/* At position -1 they are readv and writev; what else @flags may say says nothing of a socket. */
+#define KNOWN_RWF	(RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND)
+
+static inline int rwf_flags(int flags) { return flags & RWF_NOWAIT ? MSG_DONTWAIT : 0; }
 
 EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int cnt, off_t pos, int flags)
 {
-	struct conn *c = pos == -1 && !flags ? fd_ours(fd) : NULL;
+	struct conn *c = pos == -1 && !(flags & ~KNOWN_RWF) ? fd_ours(fd) : NULL;
 
 	if (likely(!c) || cnt <= 0 || cnt > IOV_LIMIT)
 		return libc()->preadv2(fd, iov, cnt, pos, flags);
-	return ret_errno(io_rx(fd, c, iov, (size_t)cnt, 0));
+	return read_pieces(fd, c, iov, cnt, rwf_flags(flags));
 }
 
 EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
@@ -137,7 +164,7 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags, struct
 	uint64_t deadline;
 	unsigned int i;
 
-	if (likely(!c))
+	if (likely(!c) || bad_ts(limit))
 		return libc()->recvmmsg(fd, v, n, flags, limit);
 	deadline = limit ? deadline_after(limit->tv_sec * (int64_t)NSEC + limit->tv_nsec) : FOREVER;
 	for (i = 0; i < n; i++) {
@@ -176,11 +203,11 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 
 EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int cnt, off_t pos, int flags)
 {
-	struct conn *c = pos == -1 && !flags ? fd_ours(fd) : NULL;
+	struct conn *c = pos == -1 && !(flags & ~KNOWN_RWF) ? fd_ours(fd) : NULL;
 
 	if (likely(!c) || cnt <= 0 || cnt > IOV_LIMIT)
 		return libc()->pwritev2(fd, iov, cnt, pos, flags);
-	return ret_errno(io_tx(fd, c, iov, (size_t)cnt, 0));
+	return ret_errno(io_tx(fd, c, iov, (size_t)cnt, rwf_flags(flags)));
 }
 
 EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
@@ -204,6 +231,8 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	struct conn *c = tx_conn(fd, flags);
 
+	if (unlikely(c && !BAD_PTR(m) && m->msg_controllen && conn_leave(fd, c)))
+		c = NULL;			/* what it asks for is asked of Linux's stack */
 	if (likely(!c))
 		return libc()->sendmsg(fd, m, flags);
 	return ret_errno(io_sendmsg(fd, c, m, flags));
@@ -360,11 +389,6 @@ static uint64_t after_ts(const struct timespec *ts)
 	return deadline_after(ts->tv_sec * (int64_t)NSEC + ts->tv_nsec);
 }
 
-static bool bad_ts(const struct timespec *ts)
-{
-	return ts && (ts->tv_sec < 0 || (unsigned long)ts->tv_nsec >= NSEC);
-}
-
 /* glibc declares the array write-only, which half of it is not. */
 static struct pollfd *both_ways(struct pollfd *fds)
 {
@@ -375,7 +399,7 @@ static struct pollfd *both_ways(struct pollfd *fds)
 EXPORT int poll(struct pollfd *fds, nfds_t n, int ms)
 {
 	fds = both_ways(fds);
-	if (likely(!wait_any_ours(fds, n)))
+	if (BAD_PTR(fds) || likely(!wait_any_ours(fds, n)))
 		return libc()->poll(fds, n, ms);
 	return (int)ret_errno(wait_poll(fds, n, after_ms(ms), NULL));
 }
@@ -383,7 +407,7 @@ EXPORT int poll(struct pollfd *fds, nfds_t n, int ms)
 EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit, const sigset_t *mask)
 {
 	fds = both_ways(fds);
-	if (likely(!wait_any_ours(fds, n)) || bad_ts(limit))
+	if (BAD_PTR(fds) || likely(!wait_any_ours(fds, n)) || bad_ts(limit))
 		return libc()->ppoll(fds, n, limit, mask);
 	return (int)ret_errno(wait_poll(fds, n, after_ts(limit), mask));
 }
@@ -441,33 +465,76 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 	return (int)ret_errno(ep_ctl(epfd, op, fd, ev));
 }
 
-EXPORT int epoll_wait(int epfd, struct epoll_event *evs, int max, int ms)
+/* Meanwhile another thread may put an fd of ours into the instance: it looks at ep_bare_waiters. */
+static bool bare_begin(int epfd)
+{
+	atomic_fetch_add(&ep_bare_waiters, 1);
+	return !fd_get(epfd, TAG_EPOLL);
+}
+
+/* What the kernel reported, @n, is what the program gets, unless that has happened. */
+static int bare_end(int epfd, struct epoll_event *evs, int max, int n, uint64_t deadline,
+		    const sigset_t *mask)
 {
 	struct epset *ep = fd_get(epfd, TAG_EPOLL);
 
-	if (likely(!ep))
+	atomic_fetch_sub(&ep_bare_waiters, 1);
+	if (likely(!ep) || n < 0)
+		return n;
+	return (int)ret_errno(ep_became(epfd, ep, evs, max, n, deadline, mask));
+}
+
+EXPORT int epoll_wait(int epfd, struct epoll_event *evs, int max, int ms)
+{
+	struct epset *ep = fd_get(epfd, TAG_EPOLL);
+	uint64_t deadline = after_ms(ms);
+	int n = 0;
+
+	if (unlikely(ep != NULL))
+		return (int)ret_errno(ep_wait(epfd, ep, evs, max, deadline, NULL));
+	if (ms == 0)
 		return libc()->epoll_wait(epfd, evs, max, ms);
-	return (int)ret_errno(ep_wait(epfd, ep, evs, max, after_ms(ms), NULL));
+	if (bare_begin(epfd))
+		n = libc()->epoll_wait(epfd, evs, max, ms);
+	return bare_end(epfd, evs, max, n, deadline, NULL);
 }
 
 EXPORT int epoll_pwait(int epfd, struct epoll_event *evs, int max, int ms, const sigset_t *mask)
 {
 	struct epset *ep = fd_get(epfd, TAG_EPOLL);
+	uint64_t deadline = after_ms(ms);
+	int n = 0;
 
-	if (likely(!ep))
+	if (unlikely(ep != NULL))
+		return (int)ret_errno(ep_wait(epfd, ep, evs, max, deadline, mask));
+	if (ms == 0)
 		return libc()->epoll_pwait(epfd, evs, max, ms, mask);
-	return (int)ret_errno(ep_wait(epfd, ep, evs, max, after_ms(ms), mask));
+	if (bare_begin(epfd))
+		n = libc()->epoll_pwait(epfd, evs, max, ms, mask);
+	return bare_end(epfd, evs, max, n, deadline, mask);
+}
+
+static int real_pwait2(int epfd, struct epoll_event *evs, int max, const struct timespec *limit,
+		       const sigset_t *mask)
+{
+	return (int)syscall(SYS_epoll_pwait2, epfd, evs, max, limit, mask, (size_t)(_NSIG / 8));
 }
 
 EXPORT int epoll_pwait2(int epfd, struct epoll_event *evs, int max, const struct timespec *limit,
 			const sigset_t *mask)
 {
 	struct epset *ep = fd_get(epfd, TAG_EPOLL);
+	uint64_t deadline;
+	int n = 0;
 
-	if (likely(!ep) || bad_ts(limit))
-		return (int)syscall(SYS_epoll_pwait2, epfd, evs, max, limit, mask,
-				    (size_t)(_NSIG / 8));
-	return (int)ret_errno(ep_wait(epfd, ep, evs, max, after_ts(limit), mask));
+	if (bad_ts(limit))
+		return real_pwait2(epfd, evs, max, limit, mask);
+	deadline = after_ts(limit);
+	if (unlikely(ep != NULL))
+		return (int)ret_errno(ep_wait(epfd, ep, evs, max, deadline, mask));
+	if (bare_begin(epfd))
+		n = real_pwait2(epfd, evs, max, limit, mask);
+	return bare_end(epfd, evs, max, n, deadline, mask);
 }
 
 /* ---- memory --------------------------------------------------------------------------- */

@@ -35,20 +35,24 @@ struct iter {
 	const struct iovec *iov;
 	size_t cnt, off;
 	size_t left;
+	bool bad;			/* some piece is at no address */
 };
 
-static struct iter iter_make(const struct iovec *iov, size_t cnt)
+/* 0 or -errno, for what Linux refuses before it looks at the connection. */
+static int iter_make(struct iter *it, const struct iovec *iov, size_t cnt)
 {
-	struct iter it = { .iov = iov, .cnt = cnt };
-
+	*it = (struct iter){ .iov = iov, .cnt = cnt };
+	if (unlikely(cnt && BAD_PTR(iov)))
+		return -EFAULT;
 	for (size_t i = 0; i < cnt; i++) {
-		if (iov[i].iov_len > RW_MAX - it.left) {
-			it.left = RW_MAX;
-			break;
-		}
-		it.left += iov[i].iov_len;
+		size_t n = iov[i].iov_len;
+
+		if (unlikely((ssize_t)n < 0))
+			return -EINVAL;
+		it->bad |= n && BAD_PTR(iov[i].iov_base);
+		it->left += n < RW_MAX - it->left ? n : RW_MAX - it->left;
 	}
-	return it;
+	return 0;
 }
 
 /* The next piece, at most @max bytes; moves on. */
@@ -175,6 +179,8 @@ static ssize_t step_pipe(struct conn *c, struct iter *it, int flags, uint64_t he
 
 	if (!pipe_geom_ok(geom) || have > pipe_size(geom))
 		return -ECONNRESET;
+	if (unlikely(it->bad) && !(flags & MSG_TRUNC))
+		return -EFAULT;
 	if (flags & MSG_PEEK) {
 		copy_out(c, geom, tail, it, n, flags & MSG_TRUNC);
 		return n;
@@ -279,7 +285,7 @@ static uint64_t time_limit(int fd, int name)
 	struct timeval tv = { 0 };
 	socklen_t len = sizeof(tv);
 
-	if (libc()->getsockopt(fd, SOL_SOCKET, name, &tv, &len) < 0 ||
+	if (confined || libc()->getsockopt(fd, SOL_SOCKET, name, &tv, &len) < 0 ||
 	    (tv.tv_sec == 0 && tv.tv_usec == 0))
 		return FOREVER;
 	return deadline_after((int64_t)tv.tv_sec * (int64_t)NSEC + tv.tv_usec * 1000LL);
@@ -306,12 +312,15 @@ static size_t rx_target(struct conn *c, size_t want, int flags)
 
 ssize_t io_rx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int flags)
 {
-	struct iter it = iter_make(iov, cnt), begin = it;
+	struct iter it, begin;
+	ssize_t n = iter_make(&it, iov, cnt);
 	size_t want = it.left, target = rx_target(c, want, flags), done = 0;
 	uint64_t deadline = 0;
 	struct seen seen;
-	ssize_t n;
 
+	if (unlikely(n < 0))
+		return n;
+	begin = it;
 	for (;;) {
 		if (flags & MSG_PEEK) {
 			it = begin;
@@ -356,6 +365,21 @@ static uint32_t tx_limit(const struct tp_slot *s)
 	if (want > max)
 		want = max;
 	return want < TP_PIPE_SMALL ? TP_PIPE_SMALL : want;
+}
+
+/* How much may be written that is not sent yet, by TCP_NOTSENT_LOWAT. The fast thread tells of
+ * room when it has something to tell, so a small mark is not taken at its word.
+ */
+static uint32_t notsent_room(struct conn *c)
+{
+	uint32_t unsent, low = c->notsent_lowat;
+
+	if (likely(!low))
+		return UINT32_MAX;
+	if (low < TP_PIPE_SMALL)
+		low = TP_PIPE_SMALL;
+	unsent = io_unsent(c, true);
+	return unsent < low ? low - unsent : 0;
 }
 
 static uint32_t order_for(uint64_t bytes)
@@ -455,12 +479,16 @@ static ssize_t tx_pipe(struct conn *c, struct iter *it, int flags, bool nested, 
 	if (used >= limit)
 		return -EAGAIN;
 	n = limit - used < it->left ? (uint32_t)(limit - used) : (uint32_t)it->left;
+	if (n > notsent_room(c))
+		n = notsent_room(c);
 
-	if (nested && c->tx_busy) {
+	if (nested && c->tx_busy && n) {
 		c->tx_reserved = head + n;
 		copy_in(c, geom, head, it, n);
 		return n;
 	}
+	if (!n)
+		return -EAGAIN;
 	geom = tx_make_room(c, tail, head, &n);
 	if (!n)
 		return -EAGAIN;
@@ -621,12 +649,14 @@ static void tx_starve(struct conn *c)
 
 ssize_t io_tx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int flags)
 {
-	struct iter it = iter_make(iov, cnt);
+	struct iter it;
+	ssize_t n = iter_make(&it, iov, cnt);
 	size_t want = it.left, done = 0;
 	uint64_t deadline = 0;
 	struct seen seen;
-	ssize_t n;
 
+	if (unlikely(n < 0 || it.bad))
+		return n < 0 ? n : -EFAULT;
 	for (;;) {
 		n = tx_step(fd, c, &it, flags, &seen);
 		if (n >= 0) {
@@ -680,21 +710,32 @@ ssize_t io_write(int fd, struct conn *c, const void *buf, size_t len, int flags)
 	return io_tx(fd, c, &v, 1, flags);
 }
 
+static int bad_msg(const struct msghdr *m)
+{
+	return BAD_PTR(m) ? -EFAULT : m->msg_iovlen > IOV_LIMIT ? -EMSGSIZE : 0;
+}
+
 ssize_t io_recvmsg(int fd, struct conn *c, struct msghdr *m, int flags)
 {
-	ssize_t n = io_rx(fd, c, m->msg_iov, m->msg_iovlen, flags);
+	ssize_t n = bad_msg(m);
 
+	if (n == 0)
+		n = io_rx(fd, c, m->msg_iov, m->msg_iovlen, flags);
+	else
+		return n;
 	if (n >= 0) {
 		m->msg_namelen = 0;
 		m->msg_controllen = 0;
-		m->msg_flags = 0;
+		m->msg_flags = flags & MSG_CMSG_CLOEXEC;
 	}
 	return n;
 }
 
 ssize_t io_sendmsg(int fd, struct conn *c, const struct msghdr *m, int flags)
 {
-	return io_tx(fd, c, m->msg_iov, m->msg_iovlen, flags);
+	int err = bad_msg(m);
+
+	return err ? err : io_tx(fd, c, m->msg_iov, m->msg_iovlen, flags);
 }
 
 /* ---- how it stands -------------------------------------------------------------------- */
@@ -754,7 +795,7 @@ static bool tx_roomy(struct conn *c)
 {
 	uint32_t used = io_unsent(c, false), limit = tx_limit(c->slot);
 
-	return used + used / 2 <= limit;
+	return used + used / 2 <= limit && notsent_room(c);
 }
 
 uint32_t io_levels(struct conn *c)

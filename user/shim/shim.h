@@ -40,6 +40,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -50,6 +51,9 @@
 #include "taspilot/ctl_abi.h"
 #include "taspilot/pipe.h"
 #include "taspilot/shm_abi.h"
+
+/* NULL and its page, and the kernel's half of the addresses. Other wild pointers fault. */
+#define BAD_PTR(p)	((intptr_t)(p) < 4096)
 
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
@@ -73,6 +77,7 @@ int __vdprintf_chk(int fd, int flag, const char *fmt, va_list ap);
 	X(close) X(close_range) X(closefrom) X(dup) X(dup2) X(dup3)			\
 	X(poll) X(ppoll) X(select) X(pselect)						\
 	X(epoll_create) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2)			\
+	X(prctl)									\
 	X(fdopen) X(vdprintf) X(__vdprintf_chk) X(mlockall) X(sigaction) X(signal) X(siginterrupt)
 
 #pragma GCC diagnostic push
@@ -242,6 +247,7 @@ struct conn {
 	uint64_t rx_reserved, tx_reserved;	/* io.c: nested calls */
 	uint64_t rx_told;		/* rx_tail at our last kick for reading */
 	bool rx_busy, tx_busy;
+	uint32_t notsent_lowat;		/* TCP_NOTSENT_LOWAT; 0: none */
 	bool err_taken;			/* slot->err was reported */
 
 	/* by any thread */
@@ -313,6 +319,9 @@ void ctl_fd_moved(int from, int to);
 void region_fd_moved(int from, int to);
 int fd_close_range(unsigned int first, unsigned int last, unsigned int flags);
 void fork_watch(void);
+int fd_next_conn(int fd);		/* from @fd on; -1: none */
+
+extern _Atomic bool confined;		/* no more system calls than the program makes (confine.c) */
 
 bool conn_promote(int fd, struct conn *c);	/* CONNECTING, INHERITED: settle what it is */
 void conn_adopt(int fd);		/* a TCP socket from elsewhere: it may be ours, or listen */
@@ -346,9 +355,14 @@ int sock_getsockopt(int fd, struct conn *c, int level, int name, void *val, sock
 int sock_setsockopt(int fd, struct conn *c, int level, int name, const void *val, socklen_t len);
 int sock_ioctl(int fd, struct conn *c, unsigned long req, void *arg);
 int sock_fcntl(int fd, int cmd, void *arg, bool is64);
+bool sock_zerocopy(int fd);
 int sock_close(int fd);
 int sock_dup(int fd);
 int sock_dup2(int from, int to, int flags, bool is_dup3);
+
+/* ---- TCP_INFO (info.c) ---------------------------------------------------------------- */
+
+void info_add(struct conn *c, void *info, size_t len);
 
 /* ---- streams of libc's own (stdio.c) --------------------------------------------------- */
 
@@ -421,6 +435,9 @@ bool wait_select_ours(int n, const fd_set *r, const fd_set *w, const fd_set *x);
 int ep_ctl(int epfd, int op, int fd, struct epoll_event *ev);
 int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64_t deadline,
 	    const sigset_t *mask);
+extern _Atomic uint32_t ep_bare_waiters;	/* threads in a wait that knows of no fds of ours */
+int ep_became(int epfd, struct epset *ep, struct epoll_event *evs, int max, int n,
+	      uint64_t deadline, const sigset_t *mask);
 void ep_conn_claimed(struct conn *c);	/* registered before it was ours */
 void ep_conn_plain(struct conn *c);	/* registered while it was ours; conn_reg is held */
 void ep_conn_closed(struct conn *c);
@@ -428,6 +445,7 @@ void ep_conn_changed(struct conn *c);	/* by ourselves: look at it again */
 void ep_created(int epfd);
 bool ep_ready(struct epset *ep);	/* would epoll_wait find something of ours? */
 bool ep_arm(struct epset *ep);		/* sleep on its fd; true: something is there already */
+void ep_hush(struct epset *ep);		/* nothing of ours is ready */
 void ep_disarm(struct epset *ep);
 void ep_fd_copied(struct epset *ep);
 void ep_fd_closed(struct epset *ep);

@@ -14,6 +14,7 @@
  * A refused or failed claim leaves no conn behind, so the fd costs nothing from then on.
  */
 #include <arpa/inet.h>
+#include <asm/socket.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -347,6 +348,7 @@ bool conn_leave(int fd, struct conn *c)
 		if (sleep_on_slot(fd, c, TP_TX, &seen, deadline) == -EAGAIN)
 			break;
 	}
+	conn_went_linux(c);
 	errno = saved;
 	return atomic_load(&c->slot->state) == TP_SLOT_LINUX;
 }
@@ -383,14 +385,23 @@ static int give_int(int value, void *val, socklen_t *len)
 
 int sock_getsockopt(int fd, struct conn *c, int level, int name, void *val, socklen_t *len)
 {
+	int ret;
+
 	if (level == SOL_SOCKET && name == SO_ERROR && val && len && io_is_dead(c)) {
 		int err = io_take_error(c);
 
 		io_forget_real_error(fd, c);
 		return give_int(err, val, len);
 	}
-	return libc()->getsockopt(fd, level, name, val, len);
+	if (level == IPPROTO_TCP && name == TCP_ZEROCOPY_RECEIVE)
+		conn_leave(fd, c);
+	ret = libc()->getsockopt(fd, level, name, val, len);
+	if (ret == 0 && level == IPPROTO_TCP && name == TCP_INFO)
+		info_add(c, val, *len);
+	return ret;
 }
+
+bool sock_zerocopy(int fd) { return option(fd, SOL_SOCKET, SO_ZEROCOPY); }
 
 static void set_opt(struct conn *c, uint32_t bit, bool on)
 {
@@ -401,14 +412,18 @@ static void set_opt(struct conn *c, uint32_t bit, bool on)
 		kick(c);
 }
 
-/* What only Linux's own stack can do with the bytes. */
+/* What only Linux's own stack can do with the bytes, or say of them. */
 static bool needs_linux(int level, int name)
 {
 	switch (level) {
 	case SOL_SOCKET:
-		return name == SO_ZEROCOPY || name == SO_ATTACH_FILTER || name == SO_ATTACH_BPF;
+		return name == SO_ZEROCOPY || name == SO_ATTACH_FILTER || name == SO_ATTACH_BPF ||
+		       name == SO_PEEK_OFF || name == SO_TIMESTAMP_OLD || name == SO_TIMESTAMP_NEW ||
+		       name == SO_TIMESTAMPNS_OLD || name == SO_TIMESTAMPNS_NEW ||
+		       name == SO_TIMESTAMPING_OLD || name == SO_TIMESTAMPING_NEW;
 	case IPPROTO_TCP:
-		return name == TCP_ULP || name == TCP_REPAIR || name == TCP_MD5SIG;
+		return name == TCP_ULP || name == TCP_REPAIR || name == TCP_MD5SIG ||
+		       name == TCP_INQ;
 	default:
 		return false;
 	}
@@ -445,6 +460,9 @@ int sock_setsockopt(int fd, struct conn *c, int level, int name, const void *val
 		set_opt(c, TP_O_NODELAY, on);
 	} else if (level == IPPROTO_TCP && name == TCP_CORK) {
 		set_opt(c, TP_O_CORK, on);
+	} else if (level == IPPROTO_TCP && name == TCP_NOTSENT_LOWAT) {
+		c->notsent_lowat = (uint32_t)on;
+		ep_conn_changed(c);
 	} else if (level == IPPROTO_TCP && name == TCP_QUICKACK) {
 		set_opt(c, TP_O_QUICKACK, on);
 	} else if (level == SOL_SOCKET && name == SO_RCVLOWAT) {
@@ -452,6 +470,16 @@ int sock_setsockopt(int fd, struct conn *c, int level, int name, const void *val
 		ep_conn_changed(c);
 	}
 	return ret;
+}
+
+static int say_count(uint32_t count, int *arg)
+{
+	if (BAD_PTR(arg)) {
+		errno = EFAULT;
+		return -1;
+	}
+	*arg = (int)count;
+	return 0;
 }
 
 int sock_ioctl(int fd, struct conn *c, unsigned long req, void *arg)
@@ -463,14 +491,14 @@ int sock_ioctl(int fd, struct conn *c, unsigned long req, void *arg)
 		return libc()->ioctl(fd, req, arg);
 	switch (req) {
 	case FIONREAD:
-		*(int *)arg = (int)io_unread(c);
-		return 0;
+		return say_count(io_unread(c), arg);
 	case SIOCOUTQ:
-		*(int *)arg = (int)io_unsent(c, false);
-		return 0;
+		return say_count(io_unsent(c, false), arg);
 	case SIOCOUTQNSD:
-		*(int *)arg = (int)io_unsent(c, true);
-		return 0;
+		return say_count(io_unsent(c, true), arg);
+	case FIOASYNC:				/* SIGIO is raised by Linux's stack */
+		conn_leave(fd, c);
+		return libc()->ioctl(fd, req, arg);
 	default:
 		ret = libc()->ioctl(fd, req, arg);
 		if (ret == 0 && req == FIONBIO)
@@ -481,9 +509,13 @@ int sock_ioctl(int fd, struct conn *c, unsigned long req, void *arg)
 
 int sock_fcntl(int fd, int cmd, void *arg, bool is64)
 {
-	int ret = (is64 && libc()->fcntl64 ? libc()->fcntl64 : libc()->fcntl)(fd, cmd, arg);
 	uintptr_t w = fd_word(fd);
+	struct conn *c = cmd == F_SETFL && (uintptr_t)arg & O_ASYNC ? fd_ours(fd) : NULL;
+	int ret;
 
+	if (c)
+		conn_leave(fd, c);		/* SIGIO is raised by Linux's stack */
+	ret = (is64 && libc()->fcntl64 ? libc()->fcntl64 : libc()->fcntl)(fd, cmd, arg);
 	if (ret < 0)
 		return ret;
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {

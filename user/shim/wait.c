@@ -140,6 +140,8 @@ static int look(struct pollfd *fds, struct pollfd *kernel, nfds_t n)
 			io_forget_real_error(fds[i].fd, c);
 		if (ep && ep_ready(ep))
 			lv |= EPOLLIN | EPOLLRDNORM;
+		else if (ep)
+			ep_hush(ep);
 		kernel[i] = fds[i];
 		if (!(lv & LEVEL_KERNEL))
 			kernel[i].events = 0;
@@ -174,7 +176,11 @@ static int kernel_poll(struct pollfd *fds, nfds_t n, uint64_t deadline, const si
 			ts = (struct timespec){ (time_t)((deadline - now) / NSEC),
 						(long)((deadline - now) % NSEC) };
 	}
-	ret = libc()->ppoll(fds, n, deadline == FOREVER ? NULL : &ts, mask);
+	if (unlikely(confined && !mask))
+		ret = libc()->poll(fds, n, deadline == FOREVER ? -1 : (int)(ts.tv_sec * 1000 +
+				   (ts.tv_nsec + 999999) / 1000000));
+	else
+		ret = libc()->ppoll(fds, n, deadline == FOREVER ? NULL : &ts, mask);
 	return ret < 0 ? -errno : ret;
 }
 
