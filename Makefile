@@ -8,6 +8,7 @@
 #   make test       dependencies, sanitizers, all of the above, and one guest (root)
 #   make check-vm   every kernel and NIC, in throw-away QEMU guests (root); hours without KVM
 #   make demo       the main job, in namespaces, beside plain Linux (root)
+#   make plots      the congestion controls in the simulator, as SVG
 #   make bench      Linux against taspilot, side by side: tables, pictures (root)
 #   make fuzz       parsers of what strangers send, FUZZ_SECS=30 each (clang)
 #   make deps       install with apt what is missing (root)
@@ -143,6 +144,15 @@ $(OUT)/sim: $(patsubst %.c,$(OUT)/%.o,$(sim_c))
 
 check: $(units) $(OUT)/sim
 	$(Q)for t in $(abspath $^); do $$t || exit 1; done
+	$(Q)$(OUT)/sim tests/sim/kept/*
+
+# cwnd, round trip and queue of a transfer, a picture for each congestion control
+plots: $(OUT)/sim
+	$(Q)mkdir -p $(OUT)/plots
+	$(Q)for cc in reno cubic bbr dctcp; do \
+		$(OUT)/sim --bulk 100,20,0,0,$$cc --seeds 1 --plot $(OUT)/plots/$$cc.svg >/dev/null && \
+		$(OUT)/sim --bulk 100,20,1000,0,$$cc --seeds 1 --plot $(OUT)/plots/$$cc-loss.svg >/dev/null || exit 1; \
+	done; echo "pictures are in $(OUT)/plots"
 
 units: $(units)
 

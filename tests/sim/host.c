@@ -12,8 +12,7 @@
 
 #include "sim.h"
 
-/* Byte @pos of what host @id writes. */
-static uint8_t stream(const struct sim *sim, int id, uint64_t pos)
+uint8_t sim_stream(const struct sim *sim, int id, uint64_t pos)
 {
 	uint64_t x = (pos >> 3) * 0x9e3779b97f4a7c15ULL + sim->schedule->seed * 2 + (uint64_t)id;
 
@@ -166,7 +165,7 @@ static void put(struct host *h, uint32_t n)
 	uint8_t buf[65536];
 
 	for (uint32_t i = 0; i < n; i++)
-		buf[i] = stream(h->sim, h->id, h->written + i);
+		buf[i] = sim_stream(h->sim, h->id, h->written + i);
 	tx_fit(h, h->written + n);
 	pipe_write(&h->tx, h->tx_geom, h->written, buf, n);
 	h->written += n;
@@ -227,7 +226,7 @@ static void take(struct host *h, uint64_t geom, uint32_t n)
 
 	pipe_read(&h->rx, geom, h->read, buf, n);
 	for (uint32_t i = 0; i < n; i++)
-		if (buf[i] != stream(h->sim, !h->id, h->read + i)) {
+		if (buf[i] != sim_stream(h->sim, !h->id, h->read + i)) {
 			sim_fail(h->sim, "host %d: wrong byte at %llu", h->id,
 				 (unsigned long long)(h->read + i));
 			break;
@@ -297,8 +296,8 @@ void host_init(struct sim *sim, int id)
 	struct tcp_begin b = {
 		.snd_una = s->isn[id],
 		.rcv_nxt = s->isn[!id],
-		.rcv_edge = s->isn[!id] + 29200,
-		.snd_wnd = 29200,
+		.rcv_edge = s->isn[!id] + SIM_FIRST_WINDOW,
+		.snd_wnd = SIM_FIRST_WINDOW,
 		.snd_wscale = s->wscale[!id],
 		.rcv_wscale = s->wscale[id],
 		.mss = (uint16_t)s->mss,

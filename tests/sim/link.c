@@ -39,11 +39,27 @@ static uint64_t bottleneck(struct sim *sim, struct link *l, uint32_t bytes)
 		return sim->now_ns;
 	if ((start - sim->now_ns) / l->cfg->ns_per_byte > l->cfg->queue_bytes)
 		return 0;
+	l->queued_ns += start - sim->now_ns;
+	l->waits++;
 	l->busy_until_ns = start + bytes * l->cfg->ns_per_byte;
 	return l->busy_until_ns;
 }
 
-static struct packet *to_packet(struct link *l, const struct tcp_out *o, const uint8_t *data)
+/* By chance, or by a queue that is longer than it should be. */
+static bool is_marked(struct sim *sim, struct link *l, const struct tcp_out *o)
+{
+	const struct link_cfg *c = l->cfg;
+	uint64_t until = l->busy_until_ns > sim->now_ns ? l->busy_until_ns - sim->now_ns : 0;
+	bool long_queue = c->mark_bytes && c->ns_per_byte &&
+			  until / c->ns_per_byte > c->mark_bytes;
+	bool marked = o->ect && (rnd_ppm(&l->rnd, c->ce_ppm) || long_queue);
+
+	l->marked += marked;
+	return marked;
+}
+
+static struct packet *to_packet(struct sim *sim, struct link *l, const struct tcp_out *o,
+				const uint8_t *data)
 {
 	struct packet *p = malloc(sizeof(*p) + o->len);
 
@@ -56,7 +72,7 @@ static struct packet *to_packet(struct link *l, const struct tcp_out *o, const u
 		.len = o->len,
 		.window = o->window,
 		.flags = o->flags,
-		.ce = o->ect && rnd_ppm(&l->rnd, l->cfg->ce_ppm),
+		.ce = is_marked(sim, l, o),
 		.has_ts = o->has_ts,
 		.tsval = o->tsval,
 		.tsecr = o->tsecr,
@@ -76,7 +92,7 @@ static void pass(struct sim *sim, int from, const struct tcp_out *o, const uint8
 	if (rnd_ppm(&l->rnd, l->cfg->jitter_ppm))
 		at_ns += rnd_below(&l->rnd, l->cfg->jitter_ns);
 	l->passed++;
-	sim_at(sim, at_ns, EV_PACKET, !from, to_packet(l, o, data));
+	sim_at(sim, at_ns, EV_PACKET, !from, to_packet(sim, l, o, data));
 }
 
 static void send_one(struct sim *sim, int from, const struct tcp_out *o, const uint8_t *data)

@@ -82,6 +82,9 @@ void schedule_make(struct schedule *s, uint64_t seed)
 		make_host(&s->host[i], &r);
 		s->host[i].conversation = conversation;
 	}
+	s->peer = rnd_ppm(&r, 250000);
+	if (rnd_ppm(&r, 100000))
+		s->link[0].mark_bytes = s->link[1].mark_bytes = (uint32_t)rnd_range(&r, 1500, 50000);
 	/* with every sixth segment lost all waits are timeouts: short streams will do */
 	if (s->link[0].loss_ppm >= 100000 || s->link[1].loss_ppm >= 100000)
 		s->host[0].bytes /= 8, s->host[1].bytes /= 8;
@@ -102,6 +105,7 @@ bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
 		.cwnd = 10,
 		.srtt_us = rtt_ms * 1000,
 		.wscale = { 7, 7 },
+		.ecn = !strcmp(cc, "dctcp"),
 		.pool_bytes = 65536,
 	};
 	for (int i = 0; i < 2; i++) {
@@ -116,6 +120,8 @@ bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
 	s->host[0].bytes = mbit * 1000000ULL / 8 * 10;		/* ten seconds' worth */
 	s->link[0].ns_per_byte = 8000 / mbit;
 	s->link[0].queue_bytes = mbit * 1000 / 8 * (rtt_ms > 20 ? rtt_ms : 20);
+	/* dctcp's threshold, above a seventh of what the path holds (RFC 8257 4.1) */
+	s->link[0].mark_bytes = s->ecn ? 30000 + mbit * 125 * rtt_ms / 7 : 0;
 	s->link[0].loss_ppm = loss;
 	s->link[0].jitter_ppm = jitter;
 	s->link[0].jitter_ns = 3 * MS;
@@ -124,9 +130,9 @@ bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
 
 void schedule_print(const struct schedule *s)
 {
-	printf("seed %llu: mss %u%s%s%s cwnd %u srtt %u us\n", (unsigned long long)s->seed,
-	       s->mss, s->sack ? " sack" : "", s->ts ? " ts" : "", s->ecn ? " ecn" : "", s->cwnd,
-	       s->srtt_us);
+	printf("seed %llu: mss %u%s%s%s%s cwnd %u srtt %u us\n", (unsigned long long)s->seed,
+	       s->mss, s->sack ? " sack" : "", s->ts ? " ts" : "", s->ecn ? " ecn" : "",
+	       s->peer ? ", host 1 is the reference" : "", s->cwnd, s->srtt_us);
 	for (int i = 0; i < 2; i++) {
 		const struct host_cfg *h = &s->host[i];
 		const struct link_cfg *l = &s->link[i];

@@ -3,12 +3,14 @@
  * sim.c - the virtual clock, the queue of events, and main().
  *
  *	sim [--seeds N] [--first S] [--trace]
+ *	sim [--trace] FILE...
  *	sim --hostile [--seeds N] [--first S]
- *	sim --bulk MBIT,RTT_MS,LOSS_PPM,JITTER_PPM[,CC]
+ *	sim --bulk MBIT,RTT_MS,LOSS_PPM,JITTER_PPM[,CC] [--plot FILE]
  *
- * Runs the schedules of seeds S..S+N-1. One that fails is printed with its parameters;
- * `sim --first SEED --seeds 1 --trace` repeats it segment by segment. With --bulk all of
- * them are one way bulk transfers over such a link, and goodput is printed.
+ * Runs the schedules of seeds S..S+N-1. One that fails is printed with its parameters, then
+ * in its simplest form (text.c), to be kept as a file; `sim --first SEED --seeds 1 --trace` and
+ * `sim --trace FILE` repeat it segment by segment. With --bulk all of them are one way bulk
+ * transfers over such a link, and goodput is printed; --plot draws one (plot.c).
  */
 #include "sim.h"
 
@@ -77,20 +79,9 @@ static struct event queue_pop(struct queue *q)
 	return first;
 }
 
-void sim_fail(struct sim *sim, const char *fmt, ...)
+static void describe(const struct sim *sim)
 {
-	va_list ap;
-
-	if (sim->failed)
-		return;
-	sim->failed = true;
-	schedule_print(sim->schedule);
-	printf("  FAILED at %.3f ms: ", sim->now_ns / 1e6);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 2 - !!sim->peer; i++) {
 		const struct host *h = &sim->host[i];
 		const struct tcp *t = &h->tcp;
 
@@ -105,10 +96,36 @@ void sim_fail(struct sim *sim, const char *fmt, ...)
 	}
 }
 
+void sim_fail(struct sim *sim, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (sim->failed)
+		return;
+	sim->failed = true;
+	if (sim->quiet)
+		return;
+	schedule_print(sim->schedule);
+	printf("  FAILED at %.3f ms: ", sim->now_ns / 1e6);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+	describe(sim);
+}
+
 static void dispatch(struct sim *sim, struct event *e)
 {
 	struct host *h = &sim->host[e->host];
 
+	if (e->host && sim->peer) {
+		if (e->what == EV_PACKET)
+			peer_packet(sim->peer, e->packet);
+		else
+			peer_read(sim->peer);
+		free(e->packet);
+		return;
+	}
 	switch (e->what) {
 	case EV_PACKET:
 		host_packet(h, e->packet);
@@ -123,6 +140,19 @@ static void dispatch(struct sim *sim, struct event *e)
 	}
 }
 
+static uint64_t deadline(const struct sim *sim, int host)
+{
+	return host && sim->peer ? peer_deadline(sim->peer) : tcp_deadline(&sim->host[host].tcp);
+}
+
+static void fire(struct sim *sim, int host)
+{
+	if (host && sim->peer)
+		peer_timer(sim->peer);
+	else
+		host_timer(&sim->host[host]);
+}
+
 /* The next thing that happens: a timer of a host, or an event. False: nothing ever will. */
 static bool step(struct sim *sim)
 {
@@ -130,11 +160,11 @@ static bool step(struct sim *sim)
 	uint64_t next = q->n ? q->e[0].at_ns : ~0ULL;
 
 	for (int i = 0; i < 2; i++) {
-		uint64_t at = tcp_deadline(&sim->host[i].tcp);
+		uint64_t at = deadline(sim, i);
 
 		if (at <= next && at != ~0ULL) {
 			sim->now_ns = at > sim->now_ns ? at : sim->now_ns;
-			host_timer(&sim->host[i]);
+			fire(sim, i);
 			return true;
 		}
 	}
@@ -147,11 +177,19 @@ static bool step(struct sim *sim)
 	return true;
 }
 
+static bool all_done(const struct sim *sim)
+{
+	return host_done(&sim->host[0]) &&
+	       (sim->peer ? peer_done(sim->peer) : host_done(&sim->host[1]));
+}
+
 static void play(struct sim *sim)
 {
 	uint64_t begin = sim->now_ns, events = 0;
 
-	while (!sim->failed && !(host_done(&sim->host[0]) && host_done(&sim->host[1]))) {
+	while (!sim->failed && !all_done(sim)) {
+		if (sim->plot)
+			plot_sample(sim->plot, sim);
 		if (!step(sim))
 			sim_fail(sim, "nothing will ever happen again");
 		else if (sim->now_ns - begin > TIME_LIMIT)
@@ -161,45 +199,159 @@ static void play(struct sim *sim)
 	}
 }
 
-static void report(const struct sim *sim, uint64_t begin_ns)
+struct how {
+	bool trace, quiet, bulk;
+	double *mbps, *queue_ms;	/* NULL, or where to put what came out */
+	const char *plot;		/* a file for the picture, NULL none */
+};
+
+static void report(const struct sim *sim, uint64_t begin_ns, const struct how *how)
 {
 	const struct tcp *t = &sim->host[0].tcp;
+	const struct link *l = &sim->link[0];
 	double s = (double)(sim->now_ns - begin_ns) / 1e9;
 
-	printf("  %.2f Mbit/s, %.3f s, %llu segments, %llu resent, srtt %u us, cwnd %u\n",
-	       (double)sim->host[1].read * 8 / 1e6 / s, s,
-	       (unsigned long long)sim->host[0].sent_segs, (unsigned long long)t->retransmits,
-	       t->rtt.srtt_us, t->cc.cwnd);
+	double mbps = (double)sim->host[1].read * 8 / 1e6 / s;
+	double queue_ms = l->waits ? (double)l->queued_ns / 1e6 / (double)l->waits : 0;
+
+	if (how->mbps)
+		*how->mbps = mbps;
+	if (how->queue_ms)
+		*how->queue_ms = queue_ms;
+	if (how->bulk)
+		printf("  %.2f Mbit/s, %.3f s, %llu segments, %llu resent, srtt %u us, cwnd %u, "
+		       "queue %.2f ms, %llu marked\n",
+		       mbps, s, (unsigned long long)sim->host[0].sent_segs,
+		       (unsigned long long)t->retransmits, t->rtt.srtt_us, t->cc.cwnd, queue_ms,
+		       (unsigned long long)l->marked);
 }
 
-static bool run(uint64_t seed, bool trace, const char *bulk)
+static void set_up(struct sim *sim, struct schedule *s)
+{
+	sim->now_ns = 1000 * SEC + s->seed % 7919;
+	for (int i = 0; i < 2; i++) {
+		s->link[i].dark_at_ns += sim->now_ns;
+		sim->link[i] = (struct link){ .cfg = &s->link[i] };
+		sim->link[i].rnd.s = s->seed * 4 + 2 + (uint64_t)i;
+	}
+	host_init(sim, 0);
+	if (s->peer)
+		sim->peer = peer_new(sim);
+	else
+		host_init(sim, 1);
+}
+
+static void tear_down(struct sim *sim)
+{
+	while (sim->queue->n)
+		free(queue_pop(sim->queue).packet);
+	free(sim->queue->e);
+	host_free(&sim->host[0]);
+	if (sim->peer)
+		peer_free(sim->peer);
+	else
+		host_free(&sim->host[1]);
+}
+
+/* True: all that must hold did. */
+static bool run(const struct schedule *which, const struct how *how)
 {
 	struct queue queue = { 0 };
-	struct schedule schedule;
-	struct sim sim = { .schedule = &schedule, .queue = &queue, .trace = trace };
+	struct schedule schedule = *which;
+	struct sim sim = { .schedule = &schedule, .queue = &queue, .trace = how->trace,
+			   .quiet = how->quiet };
+	uint64_t begin_ns;
 
-	if (!bulk)
-		schedule_make(&schedule, seed);
-	else if (!schedule_bulk(&schedule, seed, bulk))
-		return false;
-	sim.now_ns = 1000 * SEC + seed % 7919;
-	for (int i = 0; i < 2; i++) {
-		schedule.link[i].dark_at_ns += sim.now_ns;
-		sim.link[i] = (struct link){ .cfg = &schedule.link[i] };
-		sim.link[i].rnd.s = seed * 4 + 2 + (uint64_t)i;
-	}
-	for (int i = 0; i < 2; i++)
-		host_init(&sim, i);
+	set_up(&sim, &schedule);
+	begin_ns = sim.now_ns;
+	if (how->plot)
+		sim.plot = plot_new(how->plot);
 	play(&sim);
-	if (bulk)
-		report(&sim, 1000 * SEC + seed % 7919);
-
-	while (queue.n)
-		free(queue_pop(&queue).packet);
-	free(queue.e);
-	for (int i = 0; i < 2; i++)
-		host_free(&sim.host[i]);
+	if (!sim.peer)
+		report(&sim, begin_ns, how);
+	if (sim.plot)
+		plot_finish(sim.plot, &sim, which->cc[0]);
+	tear_down(&sim);
 	return !sim.failed;
+}
+
+static bool fails(const struct schedule *s)
+{
+	return !run(s, &(struct how){ .quiet = true });
+}
+
+/* A failure is made as simple as it can be, and printed as a file for tests/sim/kept. */
+static bool run_seed(uint64_t seed, const struct how *how, bool shrink)
+{
+	struct schedule s;
+
+	schedule_make(&s, seed);
+	if (run(&s, how))
+		return true;
+	if (shrink && fails(&s)) {
+		schedule_shrink(&s, fails);
+		printf("  simplest schedule that fails:\n");
+		schedule_write(&s, stdout);
+	}
+	return false;
+}
+
+static bool run_file(const char *path, const struct how *how)
+{
+	FILE *in = fopen(path, "r");
+	struct schedule s;
+	bool good;
+
+	if (!in) {
+		perror(path);
+		return false;
+	}
+	good = schedule_read(&s, in) && run(&s, how);
+	fclose(in);
+	if (!good)
+		printf("%s failed\n", path);
+	return good;
+}
+
+/* What the congestion controls must reach, in virtual time: so neither the machine nor its
+ * load have a say.
+ */
+static bool run_expected(void)
+{
+	static const struct {
+		const char *spec;
+		double mbps, queue_ms;	/* at least; on average at most */
+	} cases[] = {
+		{ "100,20,0,0,reno", 90, 20 }, { "100,20,0,0,cubic", 90, 20 },
+		{ "100,20,0,10000,cubic", 90, 20 },
+		{ "100,20,0,0,bbr", 90, 5 }, { "100,20,10000,0,bbr", 88, 5 },
+		/* the queue stays near the threshold of 34 kB, which is 2.7 ms */
+		{ "100,2,0,0,dctcp", 94, 3 },
+	};
+	bool good = true;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct how how = { .quiet = true };
+		struct schedule s;
+		double mbps, ms;
+
+		how.mbps = &mbps;
+		how.queue_ms = &ms;
+		if (!schedule_bulk(&s, 1, cases[i].spec) || !run(&s, &how) ||
+		    mbps < cases[i].mbps || ms > cases[i].queue_ms) {
+			printf("%s: %.1f Mbit/s, queue %.1f ms\n", cases[i].spec, mbps, ms);
+			good = false;
+		}
+	}
+	return good;
+}
+
+static bool run_bulk(uint64_t seed, const char *spec, struct how how)
+{
+	struct schedule s;
+
+	how.bulk = true;
+	return schedule_bulk(&s, seed, spec) && run(&s, &how);
 }
 
 int main(int argc, char **argv)
@@ -210,34 +362,46 @@ int main(int argc, char **argv)
 		{ "trace", no_argument, NULL, 't' },
 		{ "hostile", no_argument, NULL, 'h' },
 		{ "bulk", required_argument, NULL, 'b' },
+		{ "plot", required_argument, NULL, 'p' },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t first = 1, n = 2000, failed = 0;
+	bool hostile = false, plain = argc == 1;
 	const char *bulk = NULL;
-	bool trace = false, hostile = false, plain = argc == 1;
+	struct how how = { 0 };
 	int c;
 
-	while ((c = getopt_long(argc, argv, "n:f:thb:", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "n:f:thb:p:", options, NULL)) != -1) {
 		if (c == 'n')
 			n = strtoull(optarg, NULL, 0);
 		else if (c == 'f')
 			first = strtoull(optarg, NULL, 0);
 		else if (c == 't')
-			trace = true;
+			how.trace = true;
 		else if (c == 'h')
 			hostile = true;
 		else if (c == 'b')
 			bulk = optarg;
+		else if (c == 'p')
+			how.plot = optarg;
 		else
 			return 2;
 	}
+	if (plain && !run_expected())
+		failed++;
+	if (optind < argc)
+		n = 0;
+	for (int i = optind; i < argc; i++)
+		failed += !run_file(argv[i], &how);
 	for (uint64_t seed = first; seed < first + n; seed++) {
-		if (!hostile)
-			failed += !run(seed, trace, bulk);
+		if (bulk)
+			failed += !run_bulk(seed, bulk, how);
+		else if (!hostile)
+			failed += !run_seed(seed, &how, !how.trace);
 		if (hostile || plain)
 			failed += !hostile_run(seed);
 	}
 	printf("sim: %llu of %llu schedules failed\n", (unsigned long long)failed,
-	       (unsigned long long)n);
+	       (unsigned long long)(n ? n : (uint64_t)(argc - optind)));
 	return failed ? 1 : 0;
 }

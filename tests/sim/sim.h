@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * sim.h - two TCP stacks over a bad link with a virtual clock, all from one seed.
+ * sim.h - two TCP stacks, or one and a reference, over a bad link with a virtual clock, all from one seed.
  *
  *	program -> tx pipe -> tcp_tx -> link (loses, delays, doubles) -> tcp_rx -> rx pipe -> program
  *
@@ -13,6 +13,9 @@
  *	schedule.c	a seed's parameters
  *	link.c		what happens to a segment on its way
  *	host.c		the stack and its program
+ *	peer.c		a reference TCP in place of the second stack, in some schedules
+ *	text.c		a schedule as text; making one simpler that fails
+ *	plot.c		cwnd, round trip and queue of a bulk transfer as SVG
  *	hostile.c	one stack, a lying peer and a scribbling program
  *	check.c		what must hold of a struct tcp at any moment
  */
@@ -21,6 +24,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "../../user/fast/tcp_flow.h"
 
@@ -53,6 +57,7 @@ struct link_cfg {
 	uint32_t burst_ppm, burst_len;	/* so often so many in a row are lost */
 	uint64_t ns_per_byte;		/* bottleneck; 0: none */
 	uint32_t queue_bytes;		/* in front of it */
+	uint32_t mark_bytes;		/* CE instead beyond so many of them; 0 never */
 	uint64_t dark_at_ns, dark_ns;	/* nothing passes then */
 };
 
@@ -72,6 +77,7 @@ struct schedule {
 	uint64_t seed;
 	uint32_t mss;
 	bool sack, ts, ecn;
+	bool peer;			/* host 1 is the reference */
 	uint8_t wscale[2];		/* of the window that host i advertises */
 	uint32_t isn[2];
 	uint32_t cwnd;
@@ -87,6 +93,10 @@ void schedule_make(struct schedule *s, uint64_t seed);
 /* A bulk transfer; false: @spec makes no sense. */
 bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec);
 void schedule_print(const struct schedule *s);
+void schedule_write(const struct schedule *s, FILE *out);
+bool schedule_read(struct schedule *s, FILE *in);	/* false: said what is wrong */
+/* As simple as it can be made while @fails still says so. */
+void schedule_shrink(struct schedule *s, bool (*fails)(const struct schedule *));
 
 struct packet {
 	struct tcp_seg seg;
@@ -124,7 +134,8 @@ struct link {
 	struct rnd rnd;
 	uint64_t busy_until_ns, burst_until_ns;
 	uint32_t burst_left;
-	uint64_t passed, lost;
+	uint64_t passed, lost, marked;
+	uint64_t queued_ns, waits;	/* sum of the times in the queue, and of how many */
 };
 
 struct sim {
@@ -133,10 +144,13 @@ struct sim {
 	struct host host[2];
 	struct link link[2];
 	struct queue *queue;
-	bool trace, failed;
+	struct peer *peer;		/* NULL: host 1 is a stack */
+	struct plot *plot;		/* NULL: none */
+	bool trace, quiet, failed;
 };
 
 void sim_at(struct sim *sim, uint64_t at_ns, enum sim_event what, int host, struct packet *p);
+uint8_t sim_stream(const struct sim *sim, int id, uint64_t pos);	/* what host @id writes */
 void sim_fail(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void link_send(struct sim *sim, int from, const struct tcp_out *o, const uint8_t *data);
@@ -148,6 +162,20 @@ void host_timer(struct host *h);
 void host_write(struct host *h);
 void host_read(struct host *h);
 bool host_done(const struct host *h);
+
+#define SIM_FIRST_WINDOW	29200U
+
+struct peer *peer_new(struct sim *sim);
+void peer_free(struct peer *p);
+void peer_packet(struct peer *p, const struct packet *k);
+void peer_read(struct peer *p);
+void peer_timer(struct peer *p);
+uint64_t peer_deadline(const struct peer *p);
+bool peer_done(const struct peer *p);
+
+struct plot *plot_new(const char *path);
+void plot_sample(struct plot *p, const struct sim *sim);
+void plot_finish(struct plot *p, const struct sim *sim, const char *title);
 
 /* One victim's life; false: something did not hold. */
 bool hostile_run(uint64_t seed);
