@@ -39,6 +39,7 @@
 #define MIN_RTT_NS	10000000000ULL
 #define PROBE_RTT_NS	200000000ULL
 #define US_NONE		(~0U)
+#define SEGS_MAX	(1U << 20)
 
 #define EXTRA_ROUNDS	5U		/* aggregation: the maximum of so many round trips, twice */
 #define EXTRA_MAX_S	0.1		/* and no more than the path delivers in this time */
@@ -86,6 +87,7 @@ static struct bbr *bbr(struct cc *c) { return (struct bbr *)c->priv; }
 
 static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 static uint32_t max_u32(uint32_t a, uint32_t b) { return a > b ? a : b; }
+static float max_f(float a, float b) { return a > b ? a : b; }
 
 static float bandwidth(const struct bbr *b) { return b->policed ? b->police_bw : b->bw; }
 
@@ -159,10 +161,14 @@ static uint32_t burst_segs(const struct cc *c)
 static uint32_t path_segs(const struct cc *c, float bw, float gain)
 {
 	const struct bbr *b = (const struct bbr *)c->priv;
+	double segs;
 
 	if (b->min_rtt_us == US_NONE)
 		return CWND_INIT;
-	return (uint32_t)ceil(fmin((double)bw * gain * b->min_rtt_us / 1e6 / c->mss, 1 << 20));
+	segs = (double)bw * gain * b->min_rtt_us / (1e6 * c->mss);
+	if (segs >= SEGS_MAX)
+		return SEGS_MAX;
+	return (uint32_t)segs + (segs > (uint32_t)segs);
 }
 
 /* Room for a burst that leaves, one under way in the NIC, and one that the peer collects. */
@@ -287,7 +293,7 @@ static void next_round(struct bbr *b, const struct cc_rate *r)
 	b->best[b->round % BW_ROUNDS] = 0;
 	b->bw = 0;
 	for (uint32_t i = 0; i < BW_ROUNDS; i++)
-		b->bw = fmaxf(b->bw, b->best[i]);
+		b->bw = max_f(b->bw, b->best[i]);
 }
 
 static void update_bw(struct bbr *b, const struct cc_ack *a, const struct cc_rate *r)
@@ -307,8 +313,8 @@ static void update_bw(struct bbr *b, const struct cc_ack *a, const struct cc_rat
 			b->best[b->round % BW_ROUNDS] = b->bw = known;
 		return;
 	}
-	b->best[b->round % BW_ROUNDS] = fmaxf(b->best[b->round % BW_ROUNDS], bw);
-	b->bw = fmaxf(b->bw, bw);
+	b->best[b->round % BW_ROUNDS] = max_f(b->best[b->round % BW_ROUNDS], bw);
+	b->bw = max_f(b->bw, bw);
 }
 
 /* ACKs that come in heaps: how many segments more than bw explains? */
@@ -483,12 +489,13 @@ static bool recovering(struct cc *c, const struct cc_ack *a, const struct cc_rat
 	return b->conserve;
 }
 
+/* An ACK of less than a segment changes nothing here, as long as recovery does not. */
 static void set_cwnd(struct cc *c, const struct cc_ack *a, const struct cc_rate *r)
 {
 	struct bbr *b = bbr(c);
 	uint32_t cwnd = c->cwnd, target;
 
-	if (r->acked && !recovering(c, a, r, &cwnd)) {
+	if ((a->acked || (r->acked && r->state != b->prev)) && !recovering(c, a, r, &cwnd)) {
 		target = with_bursts(c, path_segs(c, bandwidth(b), cwnd_gain(b)) + aggregation(c));
 		if (b->full)
 			cwnd = min_u32(cwnd + a->acked, target);
