@@ -92,10 +92,10 @@ void schedule_make(struct schedule *s, uint64_t seed)
 
 bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
 {
-	unsigned int mbit, rtt_ms, loss, jitter;
+	unsigned int mbit, rtt_ms, loss, jitter, seconds = 10;
 	char cc[16] = "cubic";
 
-	if (sscanf(spec, "%u,%u,%u,%u,%15s", &mbit, &rtt_ms, &loss, &jitter, cc) < 4 || !mbit)
+	if (sscanf(spec, "%u,%u,%u,%u,%15[^,],%u", &mbit, &rtt_ms, &loss, &jitter, cc, &seconds) < 4 || !mbit)
 		return false;
 	*s = (struct schedule){
 		.seed = seed,
@@ -117,7 +117,7 @@ bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
 		memcpy(s->cc[i], cc, sizeof(cc));
 		s->max_pacing[i] = ~0ULL;
 	}
-	s->host[0].bytes = mbit * 1000000ULL / 8 * 10;		/* ten seconds' worth */
+	s->host[0].bytes = mbit * 1000000ULL / 8 * seconds;	/* at full rate */
 	s->link[0].ns_per_byte = 8000 / mbit;
 	s->link[0].queue_bytes = mbit * 1000 / 8 * (rtt_ms > 20 ? rtt_ms : 20);
 	/* dctcp's threshold, above a seventh of what the path holds (RFC 8257 4.1) */

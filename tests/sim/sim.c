@@ -5,7 +5,7 @@
  *	sim [--seeds N] [--first S] [--trace]
  *	sim [--trace] FILE...
  *	sim --hostile [--seeds N] [--first S]
- *	sim --bulk MBIT,RTT_MS,LOSS_PPM,JITTER_PPM[,CC] [--plot FILE]
+ *	sim --bulk MBIT,RTT_MS,LOSS_PPM,JITTER_PPM[,CC[,SECONDS]] [--plot FILE]
  *
  * Runs the schedules of seeds S..S+N-1. One that fails is printed with its parameters, then
  * in its simplest form (text.c), to be kept as a file; `sim --first SEED --seeds 1 --trace` and

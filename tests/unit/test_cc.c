@@ -145,6 +145,35 @@ static void slow_round(struct cc *c, uint32_t *una, int64_t rtt_us)
 	}
 }
 
+static void a_long_train_of_acks_ends_slow_start(void **state)
+{
+	struct cc c = start("cubic", 32, CC_SSTHRESH_INF);
+	struct cc_ack a = { .acked = 1, .rtt_us = 100000, .cwnd_limited = true, .snd_nxt = 1000 };
+
+	(void)state;
+	for (; a.now_ns < 49 * MS; a.now_ns += MS) {
+		a.snd_una++;
+		c.ops->acked(&c, &a);
+	}
+	assert_int_equal(c.ssthresh, CC_SSTHRESH_INF);
+	for (; a.now_ns < 53 * MS; a.now_ns += MS)
+		c.ops->acked(&c, &a);
+	assert_in_range(c.ssthresh, 32 + 49, 32 + 53);
+}
+
+static void acks_that_come_apart_are_no_train(void **state)
+{
+	struct cc c = start("cubic", 32, CC_SSTHRESH_INF);
+	struct cc_ack a = { .acked = 1, .rtt_us = 100000, .cwnd_limited = true, .snd_nxt = 1000 };
+
+	(void)state;
+	for (; a.now_ns < 90 * MS; a.now_ns += 3 * MS) {
+		a.snd_una++;
+		c.ops->acked(&c, &a);
+	}
+	assert_int_equal(c.ssthresh, CC_SSTHRESH_INF);
+}
+
 static void hystart_slows_down_when_the_round_trip_grows(void **state)
 {
 	struct cc c = start("cubic", 16, CC_SSTHRESH_INF);
@@ -263,6 +292,8 @@ int main(void)
 		cmocka_unit_test(cubic_is_back_at_its_maximum_after_k),
 		cmocka_unit_test(cubic_is_never_slower_than_reno),
 		cmocka_unit_test(cubic_stands_still_while_the_program_does),
+		cmocka_unit_test(a_long_train_of_acks_ends_slow_start),
+		cmocka_unit_test(acks_that_come_apart_are_no_train),
 		cmocka_unit_test(hystart_slows_down_when_the_round_trip_grows),
 		cmocka_unit_test(hystart_goes_on_when_it_was_no_queue),
 		cmocka_unit_test(a_window_that_is_not_used_does_not_grow),

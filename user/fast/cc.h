@@ -80,6 +80,7 @@ struct cc {
 	uint32_t prior_cwnd, prior_ssthresh;
 	uint32_t mss;			/* bytes */
 	uint32_t srtt_us, min_rtt_us;
+	bool paced;
 	bool app_limited;		/* the program has paused: what is measured is its pace */
 	bool few_on_purpose;		/* control() says: so is what is in flight now */
 	uint64_t pacing_rate;		/* bytes per second, if the flow is paced at all */

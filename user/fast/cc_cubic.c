@@ -6,7 +6,13 @@
  * slowly around w_max, then on. Where Reno would be faster (short round trips), Reno's window
  * is taken. Windows count segments; the fraction below one is kept in @part.
  *
- * HyStart++ leaves slow start before the queue overflows. When the shortest of a round trip's
+ * Slow start ends before the queue overflows, by two signs. The ACKs of a round trip come as a
+ * train as long as half the smallest round trip: the path is full, Linux's HyStart stops there,
+ * and so do we. (HyStart++ has no such test, and on a path with a queue of one round trip it
+ * then loses thousands of segments: the first samples of a round trip see an empty queue
+ * until it is too late.)
+ *
+ * HyStart++ looks at the delay. When the shortest of a round trip's
  * samples is an eighth (4 to 16 ms) longer than the round trip before, the window grows a
  * quarter as fast. Five such round trips, and ssthresh is where it is; but if one is shorter
  * again, it was no queue, and slow start goes on. Unlike the RFC an ACK may open the window
@@ -19,6 +25,8 @@
 
 #define C		0.4
 #define BETA		(717.0 / 1024.0)
+#define TRAIN_CWND	16U		/* ACKs of less make no train */
+#define TRAIN_GAP_US	2000U		/* closer than this they are one */
 #define SAMPLES		8U		/* of a round trip, before it is judged */
 #define CSS_DIVISOR	4U
 #define CSS_ROUNDS	5U
@@ -30,7 +38,8 @@ struct cubic {
 	double w_max, k, origin;	/* segments, seconds, segments */
 	double w_reno, part;
 
-	/* HyStart++: this round trip of slow start, and the one before */
+	/* this round trip of slow start, and the one before */
+	uint64_t round_ns, last_ack_ns;
 	uint32_t round_end, round_min_us, last_min_us;
 	uint32_t css_min_us;		/* of the round trip that seemed longer */
 	uint32_t css_acked;		/* in conservative slow start, not yet counted */
@@ -52,6 +61,7 @@ static void begin_round(struct cc *c, struct cubic *q, const struct cc_ack *a)
 {
 	q->last_min_us = q->in_round ? q->round_min_us : ~0U;
 	q->round_min_us = ~0U;
+	q->round_ns = q->last_ack_ns = a->now_ns;
 	q->round_end = a->snd_nxt;
 	q->samples = 0;
 	q->in_round = true;
@@ -59,6 +69,17 @@ static void begin_round(struct cc *c, struct cubic *q, const struct cc_ack *a)
 		q->done = true;
 		c->ssthresh = c->cwnd;
 	}
+}
+
+/* Linux's: what is paced spreads over half of the round trip by itself. */
+static bool train_is_long(const struct cc *c, struct cubic *q, const struct cc_ack *a)
+{
+	uint64_t half_ns = c->min_rtt_us * 1000ULL / (c->paced ? 1 : 2);
+
+	if (a->now_ns - q->last_ack_ns > TRAIN_GAP_US * 1000ULL)
+		return false;
+	q->last_ack_ns = a->now_ns;
+	return c->cwnd >= TRAIN_CWND && a->now_ns - q->round_ns > half_ns;
 }
 
 static bool has_grown(const struct cubic *q)
@@ -89,6 +110,11 @@ static void hystart(struct cc *c, const struct cc_ack *a)
 		return;
 	if (!q->in_round || (int32_t)(a->snd_una - q->round_end) > 0)
 		begin_round(c, q, a);
+	if (train_is_long(c, q, a)) {
+		q->done = true;
+		c->ssthresh = c->cwnd;
+		return;
+	}
 	if (a->rtt_us < 0)
 		return;
 	if ((uint32_t)a->rtt_us < q->round_min_us)

@@ -253,8 +253,10 @@ void tcp_set_options(struct tcp *t, const struct tcp_options *o, uint64_t now_ns
 	set_rcv_most(t, o->rcv_max);
 	if (o->max_pacing != t->cc.max_pacing) {
 		t->cc.max_pacing = o->max_pacing;
-		if (o->max_pacing != CC_NO_RATE)
+		if (o->max_pacing != CC_NO_RATE) {
 			t->flags |= T_PACED;
+			t->cc.paced = true;
+		}
 	}
 	if (tcp_set_cc(t, o->cc, now_ns))
 		(void)tcp_set_cc(t, cc_default()->name, now_ns);

@@ -22,6 +22,7 @@ void tcp_rate_begin(struct tcp *t, uint64_t now_ns)
 	/* as in Linux, what was paced once always is */
 	if (t->cc.max_pacing != CC_NO_RATE)
 		t->flags |= T_PACED;
+	t->cc.paced = t->flags & T_PACED;
 	t->delivered_at = t->first_sent = tcp_tick(now_ns);
 	t->cc.app_limited = false;
 }
