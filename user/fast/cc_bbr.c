@@ -42,7 +42,7 @@
 #define SEGS_MAX	(1U << 20)
 
 #define EXTRA_ROUNDS	5U		/* aggregation: the maximum of so many round trips, twice */
-#define EXTRA_MAX_S	0.1		/* and no more than the path delivers in this time */
+#define EXTRA_MAX_S	0.1f		/* and no more than the path delivers in this time */
 #define EXTRA_EPOCH	(1U << 30)	/* bytes: then a new epoch begins in any case */
 
 #define POLICE_ROUNDS	4U		/* of an interval, at least; at most four times as many */
@@ -67,7 +67,7 @@ struct bbr {
 	uint32_t min_rtt_us;
 	uint32_t prior_cwnd;		/* to return to after recovery or PROBE_RTT */
 	uint32_t epoch_acked;
-	uint32_t extra[2];		/* segments: most that came beyond what was expected */
+	uint32_t extra[2];		/* bytes: most that came beyond what was expected */
 	uint32_t police_delivered, police_lost, lost;
 	uint8_t mode, phase;
 	uint8_t prev;			/* enum cc_state of the last ACK */
@@ -303,7 +303,7 @@ static void update_bw(struct bbr *b, const struct cc_ack *a, const struct cc_rat
 	b->round_began = false;
 	if (!r->interval_us)
 		return;
-	bw = (float)((double)(r->delivered - r->since) * 1e6 / r->interval_us);
+	bw = (float)(r->delivered - r->since) * 1e6f / (float)r->interval_us;
 	if ((int32_t)(r->since - b->round_end) >= 0)
 		next_round(b, r);
 	police(b, a, r);
@@ -321,7 +321,7 @@ static void update_bw(struct bbr *b, const struct cc_ack *a, const struct cc_rat
 static void update_extra(struct cc *c, const struct cc_ack *a, const struct cc_rate *r)
 {
 	struct bbr *b = bbr(c);
-	double expected;
+	float expected;
 	uint32_t extra;
 
 	if (!r->acked || !r->interval_us)
@@ -331,15 +331,15 @@ static void update_extra(struct cc *c, const struct cc_ack *a, const struct cc_r
 		b->extra_at ^= 1;
 		b->extra[b->extra_at] = 0;
 	}
-	expected = bandwidth(b) * (double)(a->now_ns - b->epoch_ns) / 1e9;
-	if (b->epoch_acked <= expected || b->epoch_acked >= EXTRA_EPOCH) {
+	expected = bandwidth(b) * ((float)(a->now_ns - b->epoch_ns) * 1e-9f);
+	if ((float)b->epoch_acked <= expected || b->epoch_acked >= EXTRA_EPOCH) {
 		b->epoch_acked = 0;
 		b->epoch_ns = a->now_ns;
 		expected = 0;
 	}
 	b->epoch_acked += r->acked;
-	extra = (uint32_t)((b->epoch_acked - expected) / c->mss);
-	b->extra[b->extra_at] = max_u32(b->extra[b->extra_at], min_u32(extra, c->cwnd));
+	extra = b->epoch_acked - (uint32_t)expected;
+	b->extra[b->extra_at] = max_u32(b->extra[b->extra_at], min_u32(extra, c->cwnd * c->mss));
 }
 
 static bool phase_is_over(const struct cc *c, const struct cc_ack *a, const struct cc_rate *r)
@@ -351,8 +351,8 @@ static bool phase_is_over(const struct cc *c, const struct cc_ack *a, const stru
 	if (gain == 1)
 		return long_enough;
 	if (gain > 1)			/* until it is in flight, or does not fit */
-		return long_enough && (r->lost || in_network(c, a, r, a->in_flight) >=
-						  flight(c, b->bw, gain));
+		return long_enough && (r->lost || (a->in_flight > CWND_MIN && in_network(c, a, r, a->in_flight) >=
+						  flight(c, b->bw, gain)));
 	return long_enough || in_network(c, a, r, a->in_flight) <= flight(c, b->bw, 1);
 }
 
@@ -460,12 +460,12 @@ static void update_min_rtt(struct cc *c, const struct cc_ack *a, const struct cc
 static uint32_t aggregation(const struct cc *c)
 {
 	const struct bbr *b = (const struct bbr *)c->priv;
-	double most = bandwidth(b) * EXTRA_MAX_S / c->mss;
+	float most = bandwidth(b) * EXTRA_MAX_S;
 	uint32_t extra = max_u32(b->extra[0], b->extra[1]);
 
 	if (!b->full)
 		return 0;
-	return extra < most ? extra : (uint32_t)most;
+	return ((float)extra < most ? extra : (uint32_t)most) / c->mss;
 }
 
 /* Into recovery, out of it, and its first round trip. True: *ret_cwnd is all there is to say. */

@@ -130,7 +130,7 @@ static void take_rtt(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a
 
 static uint32_t to_segs(struct tcp *t, uint32_t bytes)
 {
-	uint32_t sum = t->acked_frac + bytes, segs = sum / t->mss;
+	uint32_t sum = t->acked_frac + bytes, segs = sum < t->mss ? 0 : sum / t->mss;
 
 	t->acked_frac = sum - segs * t->mss;
 	return segs;
@@ -149,7 +149,7 @@ static struct cc_ack cc_ack(struct tcp *t, const struct tcp_acked *a)
 	return (struct cc_ack){
 		.now_ns = a->now_ns,
 		.acked = to_segs(t, a->delivered),
-		.in_flight = (a->prior_pipe + t->mss - 1) / t->mss,
+		.in_flight = tcp_segs(t, a->prior_pipe),
 		.rtt_us = a->last_rtt_us,
 		.snd_una = t->snd_una,
 		.snd_nxt = t->snd_nxt,

@@ -161,7 +161,7 @@ struct tcp {
 	uint32_t app_mark;		/* cc.app_limited until so many are delivered */
 
 	/* T_PACED (tcp_pace.c) */
-	uint32_t pace_left;		/* bytes of the burst under way */
+	uint32_t pace_left, pace_used;	/* bytes of the burst under way: may go, went */
 	bool pace_waits;		/* something has waited for pace_at */
 	uint64_t pace_at;		/* when the next burst may leave */
 	uint64_t pace_due;		/* tcp_timer at pace_at, else TCP_NEVER */
@@ -257,10 +257,13 @@ static inline uint32_t tcp_pipe(const struct tcp *t)
 	return bytes > t->reno_sacked ? bytes - t->reno_sacked : 0;
 }
 
-static inline uint32_t tcp_pipe_segs(const struct tcp *t)
+/* @bytes as segments, rounded up. Most are none or one, and a division is dear. */
+static inline uint32_t tcp_segs(const struct tcp *t, uint32_t bytes)
 {
-	return (tcp_pipe(t) + t->mss - 1) / t->mss;
+	return bytes <= t->mss ? bytes != 0 : (bytes + t->mss - 1) / t->mss;
 }
+
+static inline uint32_t tcp_pipe_segs(const struct tcp *t) { return tcp_segs(t, tcp_pipe(t)); }
 
 /* Bytes that the program wrote and we did not send yet. */
 static inline uint32_t tcp_unsent(const struct tcp *t)

@@ -3,7 +3,7 @@
  * tcp_pace.c - how fast bytes may leave (T_PACED): bursts of about a millisecond, each as
  * long after the one before as its bytes take at pacing_rate.
  *
- *	pace_at		when the next burst may leave; each byte sent moves it on
+ *	pace_at		when the next burst may leave; what the last one took has moved it on
  *	pace_left	what of the burst under way may still leave now
  *	pace_due	the timer for it, if something waits
  *
@@ -76,7 +76,11 @@ void tcp_pace_sent(struct tcp *t, uint32_t bytes)
 {
 	uint64_t rate = t->cc.pacing_rate;
 
+	t->pace_used += bytes;
 	t->pace_left -= tcp_min(t->pace_left, bytes);
+	if (t->pace_left)
+		return;
 	if (rate && rate != CC_NO_RATE && t->tx_bytes >= (uint64_t)FREE_SEGS * t->mss)
-		t->pace_at += bytes * 1000000000ULL / rate;
+		t->pace_at += t->pace_used * 1000000000ULL / rate;
+	t->pace_used = 0;
 }
