@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -54,6 +55,16 @@ static void report_fast(const struct fast_stats *f, struct text *t)
 	json_close(t, '}');
 }
 
+/* What the process has taken and not given back; how much of it is resident also depends on
+ * what it once had.
+ */
+static uint64_t bytes_allocated(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
 static const char *life_name(enum slow_life life)
 {
 	static const char *const name[] = {
@@ -90,6 +101,7 @@ void report_status(struct slow *s, struct text *t)
 	json_num(t, "setups", s->setups);
 	json_num(t, "ring_full", count[TP_V_XDP_RING_FULL_DROP] + count[TP_V_XDP_RING_FULL_PASS]);
 	json_num(t, "stale", s->upcall.stale);
+	json_num(t, "allocated", bytes_allocated());
 	why_counts(&s->why, t);
 	report_fast(&f, t);
 	report_verdicts(count, t);
