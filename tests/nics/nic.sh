@@ -242,6 +242,30 @@ test_flows_move_to_other_queues() {
 }
 indirection() { in_ns server ethtool -X s0 equal $((1 + $1 % queues)); }
 
+test_queues_that_are_not_served_get_no_flows() {
+	plain && return
+	[ "$queues" -gt 1 ] || skip "one queue"
+	in_ns server ethtool -X s0 default || skip "this NIC has no indirection table to set"
+	local before
+	before=$(nic)
+	attach server s0 --queues 1
+	is "0" "$(used_queues)" "queues in the indirection table"
+	new_connections_are_fast
+	detach server s0
+	diff <(echo "$before") <(nic)
+	# an administrator's own table stays, and this is said
+	in_ns server ethtool -X s0 equal 2
+	attach server s0 --queues 1 2>"$TMPDIR/said"
+	grep "administrator" "$TMPDIR/said"
+	is "0 1" "$(used_queues)" "queues in the indirection table"
+	detach server s0
+	is "0 1" "$(used_queues)" "queues in the indirection table"
+	in_ns server ethtool -X s0 default
+}
+used_queues() {
+	in_ns server ethtool -x s0 | sed -n 's/^ *[0-9]*: //p' | tr -s ' ' '\n' | grep . | sort -u | xargs
+}
+
 test_a_thousand_flows_use_every_queue() {
 	[ "$queues" -gt 1 ] || skip "one queue"
 	local pid

@@ -43,7 +43,7 @@ static void show(const char *o, void *arg)
 	*(bool *)arg = true;
 	printf("%-6s %s, %s%s, %llu queue%s, door %s, up %s\n", str(o, "ifname", name),
 	       str(o, "state", state), str(o, "mode", mode),
-	       strcmp(str(o, "zerocopy", zc), "true") ? "" : ", zero-copy",
+	       strcmp(str(o, "zerocopy", zc), "true") ? ", copying" : ", zero-copy",
 	       (unsigned long long)queues, queues == 1 ? "" : "s", str(o, "tap", tap),
 	       render_time(render_num(o, "uptime_s"), up));
 	printf("       %s flows, %s connections set up, %s segments fast (%.1f%%), %s frames slow\n",

@@ -158,6 +158,33 @@ static int set_features(struct attached *att)
 	return err;
 }
 
+/* Not all queues are served: flows shall come by those that are. A NIC that cannot be told, or
+ * was told otherwise by its administrator, brings some by the others: the slow way.
+ */
+static int spread(struct attached *att, const struct attach_opts *o)
+{
+	const struct nic *n = &att->nic;
+	int err;
+
+	att->queues = o->queues ? o->queues : n->rx_queues;
+	if (att->queues > TP_MAX_THREADS)
+		att->queues = TP_MAX_THREADS;
+	if (att->queues == n->rx_queues)
+		return 0;
+	err = nic_spread_is_own(n->ifname, n->rx_queues);
+	if (!err)
+		err = state_add(att->private->state_fd, "spread");
+	if (!err)
+		err = nic_spread(n->ifname, att->queues);
+	if (err != -EOPNOTSUPP && err != -EBUSY)
+		return err ? log_err(err, "%s: cannot set its indirection table", n->ifname) : 0;
+	log_info("%s: %s; what arrives on queues %u to %u goes the slow way", n->ifname,
+		 err == -EBUSY ? "its indirection table is the administrator's"
+			       : "it cannot be told which queues to use",
+		 att->queues, n->rx_queues - 1);
+	return 0;
+}
+
 /* ---- programs ---- */
 
 static int load_failed(const struct attached *att, int err, const char *what)
@@ -532,6 +559,8 @@ static int prepare(struct attached *att, const struct attach_opts *o)
 		err = make_tap(att, o->tap);
 	if (!err)
 		err = set_features(att);
+	if (!err)
+		err = spread(att, o);
 	if (!err)
 		err = load(att);
 	if (err)

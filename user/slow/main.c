@@ -272,14 +272,13 @@ static void raise_limits(void)
 static int start_fast(struct slow *s, const struct opts *o)
 {
 	const struct nic *nic = &s->att->nic;
-	uint32_t queues = o->attach.queues ? o->attach.queues : nic->rx_queues;
 	int err;
 
 	s->fast_cfg = (struct fast_config){
 		.ifname = nic->ifname,
 		.ifindex = nic->ifindex,
 		.xsks_map_fd = s->att->xsks_fd,
-		.queues = queues < TP_MAX_THREADS ? queues : TP_MAX_THREADS,
+		.queues = s->att->queues,
 		.poll = o->poll,
 		.native = s->att->native,
 		.partial_csum_ok = nic->partial_csum,

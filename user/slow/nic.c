@@ -180,6 +180,60 @@ int nic_set_feature(const char *ifname, const char *name, bool on)
 	return err;
 }
 
+/* An indirection table with room for what the NIC has, or NULL: it has none. */
+static struct ethtool_rxfh_indir *spread_alloc(const char *ifname)
+{
+	struct ethtool_rxfh_indir ask = { .cmd = ETHTOOL_GRXFHINDIR }, *t;
+
+	if (ethtool(ifname, &ask) || !ask.size)
+		return NULL;
+	t = calloc(1, sizeof(*t) + (size_t)ask.size * sizeof(t->ring_index[0]));
+	if (t)
+		t->size = ask.size;
+	return t;
+}
+
+/* A driver's own table goes round all queues. */
+static bool is_round(const struct ethtool_rxfh_indir *t, uint32_t queues)
+{
+	for (uint32_t i = 0; i < t->size; i++)
+		if (t->ring_index[i] != i % queues)
+			return false;
+	return true;
+}
+
+int nic_spread_is_own(const char *ifname, uint32_t queues)
+{
+	struct ethtool_rxfh_indir *t = spread_alloc(ifname);
+	int err;
+
+	if (!t)
+		return -EOPNOTSUPP;
+	t->cmd = ETHTOOL_GRXFHINDIR;
+	err = ethtool(ifname, t);
+	if (!err && !is_round(t, queues))
+		err = -EBUSY;
+	free(t);
+	return err;
+}
+
+int nic_spread(const char *ifname, uint32_t queues)
+{
+	struct ethtool_rxfh_indir *t = spread_alloc(ifname);
+	int err;
+
+	if (!t)
+		return -EOPNOTSUPP;
+	t->cmd = ETHTOOL_SRXFHINDIR;
+	if (!queues)
+		t->size = 0;
+	for (uint32_t i = 0; i < t->size; i++)
+		t->ring_index[i] = i % queues;
+	err = ethtool(ifname, t);
+	free(t);
+	return err;
+}
+
 int nic_set_mtu(const char *ifname, uint32_t mtu)
 {
 	struct ifreq ifr = { .ifr_mtu = (int)mtu };

@@ -24,6 +24,13 @@ struct nic_feature {
 int nic_feature(const char *ifname, const char *name, struct nic_feature *ret_feature);
 int nic_set_feature(const char *ifname, const char *name, bool on);
 
+/* The table by which the NIC's hash spreads flows over @queues RX queues. Is it the driver's own?
+ * 0; -EBUSY: somebody has set it; -EOPNOTSUPP: there is none.
+ */
+int nic_spread_is_own(const char *ifname, uint32_t queues);
+/* Over queues 0 to @queues - 1 only; 0: as the driver would have it. */
+int nic_spread(const char *ifname, uint32_t queues);
+
 /* Set by a generic helper for what has a struct ifreq request of its own. 0 or -errno. */
 int nic_set_mtu(const char *ifname, uint32_t mtu);
 int nic_set_queue_len(const char *ifname, uint32_t frames);

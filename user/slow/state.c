@@ -63,6 +63,8 @@ static void read_line(struct state *s, const char *text)
 		s->netns = netns;
 	else if (!strcmp(text, "bpffs\n"))
 		s->bpffs = true;
+	else if (!strcmp(text, "spread\n"))
+		s->spread = true;
 	else if (!strcmp(text, "clsact\n"))
 		s->clsact = true;
 	else if (s->offloads < STATE_MAX &&

@@ -9,6 +9,7 @@
  *   nic IFNAME IFINDEX NETNS   whose NIC; NETNS is the inode of its network namespace
  *   bpffs                      we mounted /sys/fs/bpf
  *   offload on|off FEATURE     we switched it so
+ *   spread                     we set the NIC's indirection table, which was the driver's
  *   clsact                     we made the qdisc
  *   filter in|out PRIO         our clsact filter
  *
@@ -29,7 +30,7 @@ struct state {
 	char ifname[IF_NAMESIZE];
 	int ifindex;
 	uint64_t netns;
-	bool bpffs, clsact;
+	bool bpffs, clsact, spread;
 	uint32_t offloads, filters;
 	struct {
 		bool on;

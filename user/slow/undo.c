@@ -80,6 +80,8 @@ static void undo_nic(const struct state *s)
 		clsact_remove_if_unused(s->ifindex);
 	if (!if_indextoname(s->ifindex, ifname))
 		return;
+	if (s->spread)
+		nic_spread(ifname, 0);
 	for (uint32_t i = s->offloads; i-- > 0;)
 		nic_set_feature(ifname, s->offload[i].feature, !s->offload[i].on);
 }
@@ -101,7 +103,7 @@ int undo_changes(const char *ifname)
 	remove_pins(ifname);
 	if (s.bpffs)
 		umount2(TP_BPFFS, UMOUNT_NOFOLLOW);
-	return elsewhere && (s.filters || s.offloads) ? -EXDEV : 0;
+	return elsewhere && (s.filters || s.offloads || s.spread) ? -EXDEV : 0;
 }
 
 int undo_attach(const char *ifname)
