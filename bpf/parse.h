@@ -59,8 +59,8 @@ struct pkt {
  */
 struct tp_mac tp_nic_mac;
 
-/* The longest frame that the NIC's MTU allows. What is longer was merged on the way, which
- * generic XDP sees and native XDP does not.
+/* The longest frame that the AF_XDP sockets take. Longer ones come where the MTU is larger than
+ * their buffers, or was made larger since; generic XDP also sees frames merged on the way.
  */
 __u32 tp_frame_len;
 

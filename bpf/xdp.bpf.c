@@ -134,7 +134,7 @@ static __always_inline int fast(struct xdp_md *ctx, const struct tp_flow_val *v)
 
 	if (!bpf_map_lookup_elem(&tp_xsks, &queue))
 		return keep(ctx, TP_FAST, TP_V_XDP_NO_XSK);
-	if (tp_generic && bpf_xdp_get_buff_len(ctx) > tp_frame_len)
+	if (bpf_xdp_get_buff_len(ctx) > tp_frame_len)
 		return keep(ctx, TP_FAST, TP_V_XDP_MERGED);
 	put_meta(ctx, v->flow_id);
 	return verdict(TP_V_XDP_FAST, bpf_redirect_map(&tp_xsks, queue, XDP_DROP));

@@ -226,7 +226,7 @@ test_an_attach_that_fails_leaves_no_trace() {
 	unchanged failing --tap s0
 	unchanged failing --queues 60
 	ip -n server link set s0 mtu 9000
-	unchanged failing
+	unchanged failing --mode native
 	ip -n server link set s0 mtu 1500
 	ip -n server link set s0 down
 	wait_for no_link
@@ -234,6 +234,22 @@ test_an_attach_that_fails_leaves_no_trace() {
 	ip -n server link set s0 up
 	ip -n server addr replace 10.0.0.2/24 dev s0
 	wait_for ready server s0
+}
+
+# A bridge is no NIC, but its port is.
+test_a_bridge_is_refused_and_its_port_is_not() {
+	ip -n server link add br0 type bridge
+	ip -n server link set br0 up
+	fails in_ns server taspilot attach br0 2>"$TMPDIR/err"
+	grep "bridge" "$TMPDIR/err"
+	[ ! -e /run/taspilot/br0 ]
+	fails in_ns server taspilot doctor br0 >"$TMPDIR/doctor"
+	grep "^fail *device.*bridge" "$TMPDIR/doctor"
+	ip -n server link set s0 master br0
+	attach server s0
+	detach server s0
+	ip -n server link set s0 nomaster
+	ip -n server link del br0
 }
 
 test_an_attach_that_fails_late_leaves_no_trace() {

@@ -142,6 +142,31 @@ test_another_xdp_program_is_not_displaced() {
 	fails in_ns server ip link show tas0
 }
 
+# refused IF WORD - attach and doctor say so
+refused() {
+	fails attach server "$1" 2>"$TMPDIR/err"
+	grep "$2" "$TMPDIR/err"
+	fails in_ns server taspilot doctor "$1" >"$TMPDIR/doctor"
+	grep "^fail *device.*$2" "$TMPDIR/doctor"
+}
+test_devices_on_top_are_refused() {
+	plain && return
+	ip -n server link add link s0 name s0.5 type vlan id 5 || skip "no VLANs in this kernel"
+	ip -n server link add mv0 link s0 type macvlan mode bridge
+	ip -n server link add bd0 type bond mode active-backup
+	local i
+	for i in s0.5 mv0 bd0; do ip -n server link set $i up; done
+	refused s0.5 vlan
+	refused mv0 macvlan
+	refused bd0 bond
+	ip -n server link set s0 down
+	ip -n server link set s0 master bd0
+	refused s0 bond
+	for i in bd0 mv0 s0.5; do ip -n server link del $i; done
+	ip -n server link set s0 up
+	new_nic_attaches
+}
+
 # --- the bytes --------------------------------------------------------------------------
 
 test_a_transfer_each_way() { disturbed true; }

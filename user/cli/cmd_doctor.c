@@ -169,14 +169,21 @@ static void look_at_state(const struct nic *n)
 
 static void look_at_link(const struct nic *n)
 {
+	char why[128];
+
+	if (check_stacked(n, why, sizeof(why))) {
+		tell(FAIL, "device", "%s", why);
+		fix("attach to a NIC; what passes other devices stays Linux's");
+	}
 	tell(OK, "driver", "%s", n->driver);
 	if (!n->up) {
 		tell(FAIL, "link", "the interface is down");
 		fix("ip link set %s up", n->ifname);
 	}
-	if (n->mtu > CHECK_MTU_MAX) {
-		tell(FAIL, "mtu", "%u is more than an AF_XDP buffer takes", n->mtu);
-		fix("ip link set %s mtu %u, or less", n->ifname, CHECK_MTU_MAX);
+	if (n->mtu > CHECK_MTU_NATIVE) {
+		tell(NOTE, "mtu", "%u: generic mode, and connections of large segments stay Linux's",
+		     n->mtu);
+		fix("ip link set %s mtu %u, or less", n->ifname, CHECK_MTU_NATIVE);
 	} else {
 		tell(OK, "mtu", "%u", n->mtu);
 	}

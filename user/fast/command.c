@@ -89,10 +89,9 @@ static void probe(struct fast *t, struct flow *f)
 	flow_touch(t, f, tcp_probe(&f->tcp, t->now_ns));
 }
 
-/* A segment with its timestamps must fit into one UMEM frame. */
 static void set_mss(struct fast *t, struct flow *f, uint32_t mss)
 {
-	uint32_t most = t->xio.frame_size - FRAME_HDR - 12;
+	uint32_t most = thread_mss_room(t);
 
 	flow_touch(t, f, tcp_set_mss(&f->tcp, (uint16_t)(mss < most ? mss : most), t->now_ns));
 }

@@ -319,16 +319,20 @@ static int fill_region_add(struct cmd *c, struct fast_region *r, uint32_t thread
 }
 
 /* The slot's areas, and an MSS that one UMEM frame holds. */
-static void complete_begin(struct tcp_begin *b, const struct fast_set *s, const struct flow *f)
+static void complete_begin(struct tcp_begin *b, const struct fast_set *s, const struct flow *f,
+			   uint32_t thread)
 {
 	const struct appq *q = f->appq;
 	uint32_t most = s->cfg.mtu - WIRE_IP_LEN - WIRE_TCP_LEN - (b->ts_ok ? 12 : 0);
+	uint32_t room = thread_mss_room(s->thread[thread]);
 
 	b->slot = f->shm;
 	b->rx.small = tp_small_at(q->base, &q->geo, f->slot, TP_RX);
 	b->rx.big = tp_big_at(q->base, &q->geo, f->slot, TP_RX);
 	b->tx.small = tp_small_at(q->base, &q->geo, f->slot, TP_TX);
 	b->tx.big = tp_big_at(q->base, &q->geo, f->slot, TP_TX);
+	if (most > room)
+		most = room;
 	if (b->mss > most)
 		b->mss = (uint16_t)most;
 }
@@ -351,7 +355,7 @@ static struct flow *flow_new(const struct fast_set *s, const struct fast_install
 	list_init(&f->busy);
 	list_init(&f->telling);
 	frame_head_init(&f->head, in->eth, &in->key, in->tos, in->ttl);
-	complete_begin(&begin, s, f);
+	complete_begin(&begin, s, f, thread);
 	begin.pool = &s->thread[thread]->tcp_pool;
 	f->tx = begin.tx;
 	tcp_init(&f->tcp, &begin, clock_ns());

@@ -117,6 +117,12 @@ struct fast_set {
 	_Atomic uint8_t *owner;		/* [TP_MAX_FLOWS] thread + 1, 0 none; slow thread writes */
 };
 
+/* The largest segment that one UMEM frame holds, timestamps included. */
+static inline uint32_t thread_mss_room(const struct fast *t)
+{
+	return t->xio.frame_size - FRAME_HDR - 12;
+}
+
 /* core.c */
 void *fast_run(void *thread);
 

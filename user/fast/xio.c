@@ -32,10 +32,12 @@
 
 static uint32_t frame_size(uint32_t mtu)
 {
-	for (uint32_t size = 2048; size <= 4096; size *= 2)
-		if (HEADROOM + ETH_ROOM + mtu <= size)
-			return size;
-	return 0;
+	return HEADROOM + ETH_ROOM + mtu <= 2048 ? 2048 : 4096;
+}
+
+uint32_t xio_frame_room(uint32_t mtu)
+{
+	return frame_size(mtu) - HEADROOM;
 }
 
 static int umem_create(struct xio *x)
@@ -115,9 +117,6 @@ int xio_open(struct xio *x, const struct xio_config *cfg)
 
 	memset(x, 0, sizeof(*x));
 	x->frame_size = frame_size(cfg->mtu);
-	if (!x->frame_size)
-		return -EMSGSIZE;
-
 	x->area_len = (uint64_t)FRAMES * x->frame_size;
 	x->area = mmap(NULL, x->area_len, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);

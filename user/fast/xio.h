@@ -57,7 +57,11 @@ struct xio_frame {
 	uint32_t len;
 };
 
-/* 0, or -errno: -EMSGSIZE: the MTU is beyond what one UMEM frame holds. */
+/* The longest frame that a socket opened for this MTU takes: all, or where that is more than one
+ * page what one page holds.
+ */
+uint32_t xio_frame_room(uint32_t mtu);
+
 int xio_open(struct xio *x, const struct xio_config *cfg);
 void xio_close(struct xio *x);
 /* Enter the socket at cfg->queue of tp_xsks: from here on frames come. */

@@ -14,7 +14,7 @@
  * all is undone, and done again.
  *
  * Invariants
- *  - XDP comes last: before it nothing is taken from Linux.
+ *  - XDP comes last, but for what its loading would undo: before it nothing is taken from Linux.
  *  - No program of others is displaced: links and filters of ours are added, never replace.
  */
 #include "attach.h"
@@ -37,6 +37,7 @@
 #include <unistd.h>
 
 #include "../common/log.h"
+#include "../fast/xio.h"
 #include "check.h"
 #include "nic.h"
 #include "rundir.h"
@@ -158,33 +159,6 @@ static int set_features(struct attached *att)
 	return err;
 }
 
-/* Not all queues are served: flows shall come by those that are. A NIC that cannot be told, or
- * was told otherwise by its administrator, brings some by the others: the slow way.
- */
-static int spread(struct attached *att, const struct attach_opts *o)
-{
-	const struct nic *n = &att->nic;
-	int err;
-
-	att->queues = o->queues ? o->queues : n->rx_queues;
-	if (att->queues > TP_MAX_THREADS)
-		att->queues = TP_MAX_THREADS;
-	if (att->queues == n->rx_queues)
-		return 0;
-	err = nic_spread_is_own(n->ifname, n->rx_queues);
-	if (!err)
-		err = state_add(att->private->state_fd, "spread");
-	if (!err)
-		err = nic_spread(n->ifname, att->queues);
-	if (err != -EOPNOTSUPP && err != -EBUSY)
-		return err ? log_err(err, "%s: cannot set its indirection table", n->ifname) : 0;
-	log_info("%s: %s; what arrives on queues %u to %u goes the slow way", n->ifname,
-		 err == -EBUSY ? "its indirection table is the administrator's"
-			       : "it cannot be told which queues to use",
-		 att->queues, n->rx_queues - 1);
-	return 0;
-}
-
 /* ---- programs ---- */
 
 static int load_failed(const struct attached *att, int err, const char *what)
@@ -211,16 +185,9 @@ void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN])
 	att->private->tc->bss->tp_nic_mac = mac_words(mac);
 }
 
-/* A header and a VLAN tag more. */
-static uint32_t frame_len(uint32_t mtu)
-{
-	return mtu + ETH_HLEN + 4;
-}
-
 int attach_set_mtu(struct attached *att, uint32_t mtu)
 {
 	att->nic.mtu = mtu;
-	att->private->xdp->bss->tp_frame_len = frame_len(mtu);
 	return nic_set_mtu(att->tap, mtu);
 }
 
@@ -234,7 +201,7 @@ static int load_xdp(struct attached *att, const struct bpf_object_open_opts *opt
 	s->rodata->tp_generic = !att->native;
 	memcpy((void *)s->rodata->tp_nonce, att->private->nonce, sizeof(att->private->nonce));
 	s->bss->tp_nic_mac = mac_words(att->nic.mac);
-	s->bss->tp_frame_len = frame_len(att->nic.mtu);
+	s->bss->tp_frame_len = att->frame_room;
 	err = xdp_bpf__load(s);
 	return err ? load_failed(att, err, "XDP") : 0;
 }
@@ -516,6 +483,31 @@ static int attach_xdp(struct attached *att)
 	return fd < 0 ? fd : pin_link(att, fd, "xdp_link");
 }
 
+/* Not all queues are served: flows shall come by those that are. A NIC that cannot be told, or
+ * was told otherwise by its administrator, brings some by the others: the slow way. After XDP,
+ * because virtio forgets the table when that makes it set up its queues.
+ */
+static int spread(const struct attached *att)
+{
+	const struct nic *n = &att->nic;
+	int err;
+
+	if (att->queues == n->rx_queues)
+		return 0;
+	err = nic_spread_is_own(n->ifname, n->rx_queues);
+	if (!err)
+		err = state_add(att->private->state_fd, "spread");
+	if (!err)
+		err = nic_spread(n->ifname, att->queues);
+	if (err != -EOPNOTSUPP && err != -EBUSY)
+		return err ? log_err(err, "%s: cannot set its indirection table", n->ifname) : 0;
+	log_info("%s: %s; what arrives on queues %u to %u goes the slow way", n->ifname,
+		 err == -EBUSY ? "its indirection table is the administrator's"
+			       : "it cannot be told which queues to use",
+		 att->queues, n->rx_queues - 1);
+	return 0;
+}
+
 /* ---- all of it ---- */
 
 static void close_all(struct attached *att)
@@ -548,6 +540,9 @@ static int prepare(struct attached *att, const struct attach_opts *o)
 {
 	int err;
 
+	att->queues = o->queues ? o->queues : att->nic.rx_queues;
+	if (att->queues > TP_MAX_THREADS)
+		att->queues = TP_MAX_THREADS;
 	att->private->state_fd = state_create(att->nic.ifname, att->nic.ifindex);
 	if (att->private->state_fd < 0)
 		return log_err(att->private->state_fd, "%s: cannot write the state file",
@@ -559,8 +554,6 @@ static int prepare(struct attached *att, const struct attach_opts *o)
 		err = make_tap(att, o->tap);
 	if (!err)
 		err = set_features(att);
-	if (!err)
-		err = spread(att, o);
 	if (!err)
 		err = load(att);
 	if (err)
@@ -581,7 +574,7 @@ static int attach_mode(struct attached *att, const struct attach_opts *o, bool n
 		return err == -EOPNOTSUPP ? -EIO : err;
 	err = attach_xdp(att);
 	if (!err)
-		return 0;
+		return spread(att);
 	if (err == -EBUSY || err == -EEXIST) {
 		log_err(err, "%s: cannot attach, an XDP program is there", att->nic.ifname);
 		log_hint("taspilot displaces nobody: stop its owner first.");
@@ -615,7 +608,10 @@ static int attach_modes(struct attached *att, const struct attach_opts *o)
 {
 	int err = -EOPNOTSUPP;
 
-	if (o->mode != ATTACH_SKB) {
+	if (o->mode == ATTACH_AUTO && att->nic.mtu > CHECK_MTU_NATIVE) {
+		log_info("%s: an MTU of %u is too large for native XDP, using generic mode",
+			 att->nic.ifname, att->nic.mtu);
+	} else if (o->mode != ATTACH_SKB) {
 		err = attach_mode(att, o, true);
 		if (err != -EOPNOTSUPP)
 			return err;
@@ -663,6 +659,7 @@ static struct attached *alloc_attached(const struct nic *n)
 		return NULL;
 	}
 	att->nic = *n;
+	att->frame_room = xio_frame_room(n->mtu);
 	att->tap_fd = -1;
 	att->private->state_fd = -1;
 	att->private->lock_fd = -1;

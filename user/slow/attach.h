@@ -42,6 +42,7 @@ struct nic {				/* what we know of the NIC, see nic.c */
 struct attached {
 	struct nic nic;
 	uint32_t queues;		/* that we serve: 0 to this - 1 */
+	uint32_t frame_room;		/* longest frame that the fast threads' sockets take */
 	bool native;			/* XDP in the driver, not generic */
 	char tap[IF_NAMESIZE];
 	int tap_fd;			/* IFF_TAP|IFF_NO_PI|IFF_VNET_HDR, non-blocking, multi-read */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../common/log.h"
+#include "linkkind.h"
 #include "nic.h"
 #include "rundir.h"
 #include "undo.h"
@@ -38,9 +39,45 @@ bool check_foreign_xdp(int ifindex, char *text, size_t size)
 	return true;
 }
 
+/* What is no NIC but receives as one: frames as they were sent, on itself only. */
+static bool is_whole(const char *kind)
+{
+	static const char *const whole[] = { "", "veth", "tun", "dummy" };
+
+	for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++)
+		if (!strcmp(kind, whole[i]))
+			return true;
+	return false;
+}
+
+/* A bridge's port is a NIC still: what the bridge receives by it passes. */
+static bool shares_its_flows(const char *kind)
+{
+	return kind[0] && strcmp(kind, "bridge");
+}
+
+bool check_stacked(const struct nic *n, char *text, size_t size)
+{
+	struct linkkind k;
+
+	if (linkkind_read(n->ifindex, &k))
+		return false;
+	if (shares_its_flows(k.part_of)) {
+		snprintf(text, size, "it is part of a %s, and frames of a connection may come by "
+				     "another part", k.part_of);
+		return true;
+	}
+	if (is_whole(k.kind))
+		return false;
+	snprintf(text, size, "it is a %s device, which gets its frames by others, and merged",
+		 k.kind);
+	return true;
+}
+
 static int check_nic(const struct attach_opts *o, struct nic *n)
 {
 	const char *ifname = o->ifname;
+	char why[128];
 	int err = nic_read(ifname, n);
 
 	if (err == -ENODEV) {
@@ -56,15 +93,21 @@ static int check_nic(const struct attach_opts *o, struct nic *n)
 	}
 	if (err)
 		return log_err(err, "%s: cannot be examined", ifname);
+	if (check_stacked(n, why, sizeof(why))) {
+		log_warn("%s: cannot attach: %s", ifname, why);
+		log_hint("taspilot attaches to NICs; what passes other devices stays Linux's.");
+		return -EOPNOTSUPP;
+	}
 	if (!n->up) {
 		log_warn("%s: cannot attach: the interface is down", ifname);
 		log_hint("'ip link set %s up' first.", ifname);
 		return -ENETDOWN;
 	}
-	if (n->mtu > CHECK_MTU_MAX) {
-		log_warn("%s: cannot attach: an MTU of %u is too large for AF_XDP buffers", ifname,
+	if (n->mtu > CHECK_MTU_NATIVE && o->mode == ATTACH_NATIVE) {
+		log_warn("%s: cannot attach in native mode: an MTU of %u is too large for it", ifname,
 			 n->mtu);
-		log_hint("'ip link set %s mtu %u' or less works.", ifname, CHECK_MTU_MAX);
+		log_hint("'ip link set %s mtu %u' or less works, and so does --mode skb.", ifname,
+			 CHECK_MTU_NATIVE);
 		return -EMSGSIZE;
 	}
 	if (o->queues > n->rx_queues) {

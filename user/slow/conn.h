@@ -83,6 +83,9 @@ struct conn {
 	uint32_t feed_seen;		/* Linux's rcv_nxt a tick ago */
 	uint32_t feed_snd;		/* snd_nxt on the wire */
 
+	/* upcall.c */
+	uint32_t long_frames;		/* that no AF_XDP socket takes, while it was FAST */
+
 	/* keepalive.c */
 	uint64_t probed_ns;		/* Linux's keepalive probe that waits for an answer; 0 none */
 	bool probing;			/* the peer was asked */

@@ -35,6 +35,7 @@
 #include "watch.h"
 
 #define RING_BUDGET	256		/* records a turn */
+#define LONG_FRAMES	256U		/* a flow that got more of them is bulk */
 #define BUSY_SPINS	10000
 
 static void inject(struct slow *s, struct conn *c, const uint8_t *frame, uint32_t len)
@@ -58,6 +59,16 @@ static void translate(struct slow *s, struct conn *c, const struct virtio_net_hd
 	relay_to_linux(s, vnet, frame, len);
 }
 
+/* Merged on the way (generic XDP), or large segments (jumbo frames) in numbers: each of them
+ * passes here, which costs more than Linux does.
+ */
+static bool is_better_off_in_linux(const struct slow *s, struct conn *c, uint32_t len)
+{
+	if (len > s->att->frame_room)
+		c->long_frames++;
+	return len > TP_FRAME_MAX || c->long_frames > LONG_FRAMES;
+}
+
 static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		    const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len,
 		    uint32_t queue)
@@ -75,8 +86,7 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		handback_from_wire(s, c, seg, vnet, frame, len, queue);
 		return;
 	case CONN_FAST:
-		/* Merged on the way (generic XDP): Linux carries such flows better. */
-		if (len > TP_FRAME_MAX)
+		if (is_better_off_in_linux(s, c, len))
 			handback_begin(s, c, TP_WHY_HANDED_BACK);
 		else
 			inject(s, c, frame, len);
