@@ -64,6 +64,7 @@ enum tp_ctl_type {
 	X(DEMOTED,	"an administrator handed it back to Linux")			\
 	X(URGENT,	"urgent data came")						\
 	X(STRANGER,	"a program that is not under 'taspilot run' uses it")		\
+	X(BULK,		"it is a bulk transfer, which Linux carries (attach --bulk)")	\
 	X(IO_URING,	"its program uses io_uring")					\
 	X(CLOSED_SIDE,	"it is being closed")						\
 	X(UNCLAIMED,	"no program claimed it: not run under 'taspilot run'")		\

@@ -185,6 +185,7 @@ static void remember(struct conn *c, const struct tp_answer *a)
 	c->revived = c->leaves = 0;
 	c->taken = c->feeding = false;
 	c->feed_len = 0;
+	memset(c->bulk, 0, sizeof(c->bulk));
 }
 
 static int install(struct slow *s, struct conn *c, const struct tp_answer *a,

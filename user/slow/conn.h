@@ -10,6 +10,7 @@
 
 #include "../common/list.h"
 #include "../fast/tcp.h"
+#include "bulk.h"
 #include "held.h"
 #include "taspilot/bpf_abi.h"
 #include "taspilot/ctl_abi.h"
@@ -85,6 +86,8 @@ struct conn {
 
 	/* upcall.c */
 	uint32_t long_frames;		/* that no AF_XDP socket takes, while it was FAST */
+
+	struct bulk_meter bulk[BULK_WAYS];	/* bulk.c */
 
 	/* keepalive.c */
 	uint64_t probed_ns;		/* Linux's keepalive probe that waits for an answer; 0 none */

@@ -168,6 +168,7 @@ static void timer_ready(struct loop_source *src, uint32_t events)
 	expire_run(s);
 	apps_expire(s);
 	ctl_expire(s);
+	bulk_run(s);
 	neigh_nudge(s);
 	go_on_leaving(s);
 }
@@ -378,6 +379,7 @@ static int slow_run(struct opts *o)
 	if (!s)
 		return log_err(-ENOMEM, "taspilotd");
 	s->now_ns = s->started_ns = clock_ns();
+	s->bulk.policy = o->bulk;
 	raise_limits();
 	read_sysctls(s);
 	regions_init(&s->regions);

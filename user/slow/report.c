@@ -102,6 +102,7 @@ void report_status(struct slow *s, struct text *t)
 	json_num(t, "ring_full", count[TP_V_XDP_RING_FULL_DROP] + count[TP_V_XDP_RING_FULL_PASS]);
 	json_num(t, "stale", s->upcall.stale);
 	json_num(t, "allocated", bytes_allocated());
+	bulk_report(&s->bulk, t);
 	why_counts(&s->why, t);
 	report_fast(&f, t);
 	report_verdicts(count, t);

@@ -13,6 +13,7 @@
  *	keepalive.c	Linux's probes, answered		expire.c  what time does
  *	region.c	memory shared with programs		apps.c	  programs
  *	ctl.c, why.c	the command's questions			neigh.c	  netlink
+ *	bulk.c		bulk transfers that Linux carries better
  *
  * One thread, so nothing is locked. now_ns is read once for each event of the loop.
  */
@@ -27,6 +28,7 @@
 #include "../fast/fast.h"
 #include "apps.h"
 #include "attach.h"
+#include "bulk.h"
 #include "conn.h"
 #include "ctl.h"
 #include "expire.h"
@@ -68,6 +70,7 @@ struct slow {
 	struct ctl ctl;
 	struct neigh neigh;
 	struct why why;
+	struct bulk bulk;
 };
 
 static inline bool slow_is_closing(const struct slow *s) { return s->life != SLOW_RUNNING; }
