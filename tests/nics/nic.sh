@@ -159,10 +159,11 @@ test_devices_on_top_are_refused() {
 	refused s0.5 vlan
 	refused mv0 macvlan
 	refused bd0 bond
+	for i in mv0 s0.5; do ip -n server link del $i; done
 	ip -n server link set s0 down
 	ip -n server link set s0 master bd0
 	refused s0 bond
-	for i in bd0 mv0 s0.5; do ip -n server link del $i; done
+	ip -n server link del bd0
 	ip -n server link set s0 up
 	new_nic_attaches
 }
