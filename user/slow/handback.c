@@ -364,6 +364,24 @@ static void feed(struct slow *s, struct conn *c, struct tp_answer *a)
 	}
 }
 
+/* What is left of a socket in FIN-WAIT-2 that nobody has open looks like TIME_WAIT from outside, and
+ * may not know of the peer's FIN: then it would stay for a minute. One that does know only
+ * acknowledges it again, which is swallowed.
+ */
+static void tell_fin_wait(struct slow *s, const struct conn *c, const struct tp_answer *a)
+{
+	struct made_seg fin = {
+		.seq = c->linux_rcv + c->feed_len,
+		.ack = c->linux_una + c->last.fin_acked,
+		.flags = WIRE_FIN | WIRE_ACK,
+	};
+
+	if (a->found || a->tcp_state != TCP_TIME_WAIT || !c->last.peer_fin)
+		return;
+	handback_say(s, c, MADE_TO_LINUX, &fin);
+	relay_drain(s, TAP_ALL);
+}
+
 static void try_finish(struct slow *s, struct conn *c)
 {
 	struct tp_answer a = { 0 };
@@ -374,6 +392,7 @@ static void try_finish(struct slow *s, struct conn *c)
 		finish(s, c, &a);
 		return;
 	}
+	tell_fin_wait(s, c, &a);
 	if (c->feed_len)
 		feed(s, c, &a);
 	if (c->phase != CONN_BACK)
