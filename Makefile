@@ -5,6 +5,7 @@
 #   make check-bpf  feed packets to the BPF programs (root)
 #   make check-net  network-namespace tests         (root)
 #   make check-apps real programs under taspilot    (root)
+#   make matrix     the same, and write docs/programs.md (root)
 #   make test       dependencies, sanitizers, all of the above, and one guest (root)
 #   make check-vm   every kernel and NIC, in throw-away QEMU guests (root); hours without KVM
 #   make demo       the main job, in namespaces, beside plain Linux (root)
@@ -174,6 +175,9 @@ check-net: all
 check-apps: all
 	$(Q)OUT=$(OUT) tests/apps/run $(TESTS)
 
+matrix: all
+	$(Q)OUT=$(OUT) TABLE=docs/programs.md tests/apps/run $(TESTS)
+
 deps:
 	$(Q)scripts/install-deps
 
@@ -208,6 +212,6 @@ format:
 clean:
 	rm -rf out out-*
 
-.PHONY: all programs check units fuzz bpftests check-bpf check-net check-apps check-vm deps test demo bench install uninstall deb format clean
+.PHONY: all programs check units fuzz bpftests check-bpf check-net check-apps matrix check-vm deps test demo bench install uninstall deb format clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -6,53 +6,45 @@
 . "$(dirname "$0")/lib.sh"
 need iperf3 jq ping
 
-iperf() { in_ns client timeout 60 iperf3 -c 10.0.0.2 -t 2 -J "$@"; }
-moved() { jq '.end.sum_received.bytes' "$TMPDIR/iperf"; }
-
-accel iperf_pid server iperf3 -s >"$TMPDIR/server.log"
-wait_for listening server 5201
-
-# bulk OPTIONS... - something arrived, at a rate, and fast
+server() { launch iperf3 -s -B "$addr"; serving 5201; }
+plain_server() { beside iperf3 -s -B "$peer" -p 5202; wait_for listening client 5202; }
+# bulk FROM CMD... - something arrived, at a rate
 bulk() {
-	count_from server s0
-	iperf "$@" >"$TMPDIR/iperf"
-	at_least 10000000 "$(moved)" "bytes received"
-	mostly_fast server s0
+	"$@" -t "$secs" -J >"$dir/iperf" || { cat "$dir/iperf"; return 1; }
+	at_least 10000000 "$(jq '.end.sum_received.bytes' "$dir/iperf")" "bytes received" || return 1
+	unit=MB/s rate=$(jq '.end.sum_received.bits_per_second / 8e6' "$dir/iperf")
 }
-test_one_stream_to_the_server() { bulk; }
-test_one_stream_from_the_server() { bulk -R; }
-test_four_streams_to_the_server() { bulk -P 4; }
-test_four_streams_from_the_server() { bulk -P 4 -R; }
-test_both_directions_at_once() { bulk --bidir; }
+to_server() { bulk in_ns client timeout 60 iperf3 -c "$addr" "$@"; }
+from_server() { to_server -R; }
+four_to_server() { to_server -P 4; }
+four_from_server() { to_server -P 4 -R; }
+both_ways() { to_server --bidir; }
+to_client() { bulk subject timeout 60 iperf3 -c "$peer" -p 5202; }
+from_client() { bulk subject timeout 60 iperf3 -c "$peer" -p 5202 -R; }
 
-test_an_accelerated_client_sends_and_receives() {
-	start plain_pid client iperf3 -s -p 5202 >"$TMPDIR/server.log"
-	wait_for listening client 5202
-	for way in "" -R; do
-		count_from server s0
-		# shellcheck disable=SC2086
-		accel_in server timeout 60 iperf3 -c 10.0.0.1 -p 5202 -t 2 -J $way >"$TMPDIR/iperf"
-		at_least 10000000 "$(moved)" "bytes received"
-		mostly_fast server s0
-	done
-	stop "$plain_pid"
-}
+test_one_stream_to_the_server() { row "iperf3 -s, receiving" server to_server; }
+test_one_stream_from_the_server() { row "iperf3 -s, sending" server from_server; }
+test_four_streams_to_the_server() { row "iperf3 -s, receiving 4 streams" server four_to_server; }
+test_four_streams_from_the_server() { row "iperf3 -s, sending 4 streams" server four_from_server; }
+test_both_directions_at_once() { row "iperf3 -s, both ways" server both_ways; }
+test_an_accelerated_client_sends() { row "iperf3 -c, sending" plain_server to_client; }
+test_an_accelerated_client_receives() { row "iperf3 -c, receiving" plain_server from_client; }
+
 test_ping_udp_and_plain_tcp_work_meanwhile() {
+	on taspilot
+	server
 	start other server iperf3 -s -p 5203 >"$TMPDIR/server.log"
 	wait_for listening server 5203
-	iperf -P 4 >"$TMPDIR/iperf" &
+	in_ns client timeout 60 iperf3 -c "$addr" -t 2 -P 4 >"$TMPDIR/iperf" &
 	local load=$!
-	in_ns client ping -q -c 5 -i 0.2 -W 5 10.0.0.2
-	in_ns client timeout 60 iperf3 -c 10.0.0.2 -p 5203 -u -b 20M -t 1 -J >"$TMPDIR/udp"
-	in_ns client timeout 60 iperf3 -c 10.0.0.2 -p 5203 -t 1 -J >"$TMPDIR/tcp"
+	in_ns client ping -q -c 5 -i 0.2 -W 5 "$addr"
+	in_ns client timeout 60 iperf3 -c "$addr" -p 5203 -u -b 20M -t 1 -J >"$TMPDIR/udp"
+	in_ns client timeout 60 iperf3 -c "$addr" -p 5203 -t 1 -J >"$TMPDIR/tcp"
 	wait "$load"
 	at_least 1000000 "$(jq '.end.sum.bytes' "$TMPDIR/udp")" "bytes by UDP"
 	at_least 1000000 "$(jq '.end.sum_received.bytes' "$TMPDIR/tcp")" "bytes by plain TCP"
 	stop "$other"
-}
-test_nothing_is_left() {
-	stop "$iperf_pid"
-	nothing_left server s0
+	finish
 }
 
 run_tests

@@ -174,7 +174,7 @@ map_entries() { bpftool -j map dump pinned "/sys/fs/bpf/taspilot/$1/$2" | jq len
 # nothing_left NS IF - nothing is left of any connection, once TIME_WAIT is over. We end it, and
 # look again: a connection whose program has just gone may enter it only now.
 nothing_left() {
-	wait_for forgotten "$@" || { in_ns "$1" taspilot flows; bpftool map dump pinned \
+	wait_for forgotten "$@" || { in_ns "$1" taspilot flows; in_ns "$1" ss -Htano; in_ns client ss -Htano; bpftool map dump pinned \
 		"/sys/fs/bpf/taspilot/$2/tp_flows"; return 1; }
 }
 forgotten() {

@@ -1,0 +1,19 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Java: a Selector (epoll), and a thread a connection.
+. "$(dirname "$0")/lib.sh"
+need java javac socat
+javac -d "$TMPDIR" "$here/Echo.java"
+
+echo_server() { launch java -Xmx64m -XX:TieredStopAtLevel=1 -cp "$TMPDIR" Echo "$1" "$addr"; serving 7000; }
+nio() { echo_server nio; }
+classic() { echo_server classic; }
+load() {
+	is "$(sha256sum <"$TMPDIR/www/large")" "$(in_ns client socat -t 30 - "TCP:$addr:7000" \
+		<"$TMPDIR/www/large" | sha256sum)" "what came back" && echoes 7000
+}
+test_nio() { row "Java, NIO" nio load; }
+test_classic_sockets() { row "Java, classic sockets" classic load; }
+
+run_tests
