@@ -59,9 +59,9 @@ wire	:= $(call objs,tests/wire)
 segments := $(call objs,tests/diff)
 posix	:= $(call objs,tests/posix)
 
-programs: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so
-
 all: programs $(skels) $(benches) $(helpers) $(OUT)/wire $(OUT)/segments $(OUT)/posix
+
+programs: $(OUT)/taspilot $(OUT)/taspilotd $(OUT)/libtaspilot.so
 
 $(OUT)/taspilot: $(cli)
 	$(call say,LD)

@@ -120,13 +120,14 @@ static __always_inline void tell_socket(struct tp_answer *a, struct tcp_sock *tp
 	struct inet_sock *inet = &tp->inet_conn.icsk_inet;
 	struct sock *sk = &inet->sk;
 	__u32 nonagle = BPF_CORE_READ_BITFIELD_PROBED(tp, nonagle);
+	__u32 userlocks = BPF_CORE_READ_BITFIELD_PROBED(sk, sk_userlocks);
 
 	a->cookie = sk->__sk_common.skc_cookie.counter;
 	a->uid = sk->sk_uid.val;
 	a->rcvbuf = sk->sk_rcvbuf;
 	a->sndbuf = sk->sk_sndbuf;
-	a->rcvbuf_locked = (sk->sk_userlocks & RCVBUF_LOCK) != 0;
-	a->sndbuf_locked = (sk->sk_userlocks & SNDBUF_LOCK) != 0;
+	a->rcvbuf_locked = (userlocks & RCVBUF_LOCK) != 0;
+	a->sndbuf_locked = (userlocks & SNDBUF_LOCK) != 0;
 	a->sk_err = sk->sk_err;
 	a->shutdown = sk->sk_shutdown;
 	a->max_pacing_rate = sk->sk_max_pacing_rate;

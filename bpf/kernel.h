@@ -73,7 +73,7 @@ struct sock {
 	int sk_err;
 	kuid_t sk_uid;
 	__u8 sk_shutdown;
-	__u8 sk_userlocks;
+	__u8 sk_userlocks : 4;		/* 6.1; a byte of its own since */
 	struct dst_entry *sk_dst_cache;
 	unsigned long sk_max_pacing_rate;
 };
