@@ -140,9 +140,11 @@ upgrade() {
 	sleep 0.5
 }
 upgraded() {
+	local last
 	steadily upgrade && small || return 1
-	kill -QUIT "$(cat "$dir/nginx.pid")"
-	wait_for gone "$(cat "$dir/nginx.pid")"
+	last=$(cat "$dir/nginx.pid")
+	kill -QUIT "$last"
+	wait_for gone "$last"
 }
 test_a_binary_upgrade_fails_no_request() { row "nginx, binary upgrade" daemon upgraded "${upgraded_share:-0}" "the new one is Linux's: nginx hands on no LD_PRELOAD"; }
 
