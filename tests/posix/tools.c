@@ -208,15 +208,18 @@ void stuff(int fd)
 	ssize_t n;
 
 	do {
-		uint64_t pos = tx_pos;
+		do {
+			uint64_t pos = tx_pos;
 
-		fill(buf, sizeof(buf), &pos);
-		n = send(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
-		if (n > 0)
-			tx_pos += (uint64_t)n;
-	} while (n > 0 || (errno == EAGAIN && poll(&p, 1, SHORT_MS) > 0));
-	n = send(fd, buf, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-	say("stuffed: %s", n < 0 ? err_name(errno) : "not at all");
+			fill(buf, sizeof(buf), &pos);
+			n = send(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
+			if (n > 0)
+				tx_pos += (uint64_t)n;
+		} while (n > 0 || (errno == EAGAIN && poll(&p, 1, SHORT_MS) > 0));
+		n = send(fd, buf, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		tx_pos += n > 0;		/* room came after the last look */
+	} while (n > 0);
+	say("stuffed: %s", err_name(errno));
 }
 
 volatile sig_atomic_t signals;
