@@ -3,7 +3,9 @@
  * ask.bpf.c - what does Linux know of this connection now?
  *
  * Attached nowhere: user/slow/ask.c runs it (BPF_PROG_TEST_RUN) on a made-up frame that
- * holds a struct tp_flow_key behind its Ethernet header, and reads the answer from tp_reply.
+ * holds a struct tp_question behind its Ethernet header, and reads the answer from tp_reply.
+ * On the way it may hold a watched flow, or let go of it, in place: tc writes into that very
+ * entry (maps.h), so to replace it from user space would lose what is being noted.
  * The lookup is Linux's own, as for a segment from that peer on that device, so IPv4-mapped
  * sockets and SO_BINDTODEVICE come out as they would.
  *
@@ -19,7 +21,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "taspilot/bpf_abi.h"
+#include "maps.h"
 #include "kernel.h"
 
 /* enum tcp_state of the kernel's net/tcp_states.h */
@@ -186,27 +188,54 @@ static __always_inline void tell_if_full(struct tp_answer *a, struct bpf_sock *s
 		tell(a, tp);
 }
 
+/* The atomic operation is a full fence: the entry is read, and Linux asked, after it. */
+static __always_inline struct tp_flow_val *operate(const struct tp_question *q)
+{
+	struct tp_flow_val *v = bpf_map_lookup_elem(&tp_flows, &q->key);
+
+	if (v && q->op == TP_ASK_HOLD)
+		flow_move(v, TP_WATCH, TP_HOLD);
+	if (v && q->op == TP_ASK_UNHOLD)
+		flow_move(v, TP_HOLD, TP_WATCH);
+	return v;
+}
+
+/* A stray segment with a number that Linux cannot have taken must not bar the flow for ever. */
+static __always_inline void forget_implausible(struct tp_answer *a, struct tp_flow_val *v)
+{
+	__u32 edge = a->rcv_wup + a->rcv_wnd, noted = v->to_linux;
+
+	if (a->found && v->state == TP_HOLD && (__s32)(noted - edge) > 0)
+		__sync_val_compare_and_swap(&v->to_linux, noted, a->rcv_nxt);
+}
+
 SEC("tc")
 int tp_ask(struct __sk_buff *skb)
 {
 	struct bpf_sock_tuple tuple = {};
-	struct tp_flow_key key;
+	struct tp_question q;
+	struct tp_flow_val *v;
 	struct bpf_sock *sk;
 
 	tp_reply = (struct tp_answer){};
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, &key, sizeof(key)))
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, &q, sizeof(q)))
 		return TC_ACT_SHOT;
-	if (key.peer_ip[2] != bpf_htonl(0xffff))
+	if (q.key.peer_ip[2] != bpf_htonl(0xffff))
 		return TC_ACT_SHOT;
+	v = operate(&q);
 
-	tuple.ipv4.saddr = key.peer_ip[3];
-	tuple.ipv4.daddr = key.local_ip[3];
-	tuple.ipv4.sport = key.peer_port;
-	tuple.ipv4.dport = key.local_port;
+	tuple.ipv4.saddr = q.key.peer_ip[3];
+	tuple.ipv4.daddr = q.key.local_ip[3];
+	tuple.ipv4.sport = q.key.peer_port;
+	tuple.ipv4.dport = q.key.local_port;
 	sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
 	if (sk) {
 		tell_if_full(&tp_reply, sk);
 		bpf_sk_release(sk);
+	}
+	if (v) {
+		tp_reply.entry = *v;
+		forget_implausible(&tp_reply, v);
 	}
 	return TC_ACT_OK;
 }

@@ -16,8 +16,10 @@
 
 #include "taspilot/bpf_abi.h"
 
-/* Which flows are ours. Entries are made, replaced and deleted by the slow path alone.
- * The programs only read, but for flow_forget() below.
+/* Which flows are ours, or may become it. The programs begin WATCH and end it, in place, and
+ * note in it what passes; tp_ask moves between WATCH and HOLD for the slow path, which alone
+ * replaces and deletes entries. So who has found an entry in WATCH sees in it at once that
+ * it is held, and nothing that was noted is lost.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -108,13 +110,40 @@ static __always_inline bool daemon_alive(__u32 queue)
 	return (__s64)(bpf_ktime_get_ns() - c->heartbeat_ns) < (__s64)TP_STALE_NS;
 }
 
-/* Make plain Linux of a flow in WATCH or RELAY whose frames the slow path cannot be given.
- * Only if it still is in the state that we saw: an update by the slow path replaces the
- * entry, so it can never be undone from here.
+/* From one state to another, unless somebody was quicker. */
+static __always_inline bool flow_move(struct tp_flow_val *v, __u32 from, __u32 to)
+{
+	return __sync_val_compare_and_swap(&v->state, from, to) == from;
+}
+
+/* Make plain Linux of a flow whose numbers are Linux's and the wire's alike. An update by the
+ * slow path replaces the entry, so it can never be undone from here.
  */
 static __always_inline void flow_forget(struct tp_flow_val *v, __u32 seen)
 {
-	__sync_val_compare_and_swap(&v->state, seen, TP_NONE);
+	flow_move(v, seen, TP_NONE);
+}
+
+/* A connection begins that may become ours. @v: its entry, or NULL. No memory, or too many: it
+ * stays Linux's.
+ */
+static __always_inline void flow_watch(const struct tp_flow_key *key, struct tp_flow_val *v,
+				       __u32 queue)
+{
+	struct tp_flow_val fresh = {
+		.state = TP_WATCH,
+		.queue = queue,
+		.born = bpf_ktime_get_ns() >> TP_BORN_SHIFT,
+	};
+
+	if (!v) {
+		bpf_map_update_elem(&tp_flows, key, &fresh, BPF_NOEXIST);
+		return;
+	}
+	v->queue = fresh.queue;
+	v->born = fresh.born;
+	v->seen_in = v->seen_out = 0;
+	flow_move(v, TP_NONE, TP_WATCH);
 }
 
 #endif

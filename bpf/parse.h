@@ -50,6 +50,8 @@ struct pkt {
 	__u32 seq_off;		/* ICMP: offset of the quoted sequence number */
 	__be32 saddr, daddr;	/* TCP: of the frame; ICMP: of the quoted segment */
 	__be16 sport, dport;
+	__u32 seq, l4_len;	/* TCP: sequence number, its header and payload; valid with flags */
+	__u8 doff;		/* TCP: bytes of its header */
 	__u8 flags;		/* TCP flags; 0 where the frame ends before them */
 	bool first_frag;	/* more fragments follow: the segment is not whole */
 };
@@ -126,8 +128,12 @@ static __always_inline void parse_tcp(struct pkt *p, const void *data, const voi
 	p->sport = port[0];
 	p->dport = port[1];
 	p->first_frag = ip->frag_off & bpf_htons(IP_MORE_FRAGS);
-	if ((const void *)(l4 + 14) <= end)
-		p->flags = l4[13];
+	if ((const void *)(l4 + 14) > end)
+		return;
+	p->flags = l4[13];
+	p->doff = l4[12] >> 4 << 2;
+	p->seq = bpf_ntohl(*(const __be32 *)(l4 + 4));
+	p->l4_len = bpf_ntohs(ip->tot_len) - ip->ihl * 4;
 }
 
 static __always_inline bool icmp_is_error(__u8 type)

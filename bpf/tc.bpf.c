@@ -11,6 +11,8 @@
  * tp_nic_in, which takes the mark away again: firewall rules see none.
  *
  * Invariants
+ *  - Before a segment of the peer passes in WATCH, the entry says so (to_linux), and only then
+ *    its state is looked at once more: who holds the flow sees the note, or we see the hold.
  *  - No segment of a flow in HOLD or FAST passes either NIC program without the mark: its
  *    numbers would mean something else on the other side (tp_nic_in stops what slipped past
  *    XDP, the first of several fragments included: without it the rest means nothing).
@@ -82,6 +84,70 @@ static __always_inline int linux_in(struct __sk_buff *skb, const struct pkt *p,
 	return pass(TP_V_TCI_LINUX);
 }
 
+/* The first number behind the segment in @p. The frame may be padded, and one that was merged
+ * beyond 64 KiB has no length in its IP header.
+ */
+static __always_inline __u32 end_of(const struct __sk_buff *skb, const struct pkt *p)
+{
+	__u32 len = p->l4_len;
+
+	if ((__s32)len < p->doff)
+		len = skb->len - p->l4_off;
+	return p->seq + len - p->doff + !!(p->flags & TCPF_SYN) + !!(p->flags & TCPF_FIN);
+}
+
+/* Linux is about to be given all up to @end. A full fence, unless that is no news. False: others
+ * were quicker, again and again.
+ */
+static __always_inline bool note_given(struct tp_flow_val *v, __u32 end)
+{
+	for (int i = 0; i < 8; i++) {
+		__u32 now = v->to_linux;
+
+		if ((__s32)(end - now) <= 0 ||
+		    __sync_val_compare_and_swap(&v->to_linux, now, end) == now)
+			return true;
+	}
+	return false;
+}
+
+/* A segment of the peer in WATCH; an end, or a fragment, makes plain Linux of it. Without a whole
+ * header Linux drops it. False: it must not pass.
+ */
+static __always_inline bool watch_in(struct __sk_buff *skb, const struct pkt *p,
+				     struct tp_flow_val *v)
+{
+	if (p->doff < TCP_HLEN_MIN)
+		return true;
+	v->seen_in = 1;
+	if (p->flags & (TCPF_RST | TCPF_FIN) || p->first_frag)
+		flow_forget(v, TP_WATCH);
+	if (p->flags & TCPF_SYN)
+		__sync_lock_test_and_set(&v->to_linux, end_of(skb, p));
+	else if (!note_given(v, end_of(skb, p)))
+		return false;
+	return true;
+}
+
+static __always_inline void watch_out(const struct __sk_buff *skb, const struct pkt *p,
+				      struct tp_flow_val *v)
+{
+	const struct ethhdr *eth = (void *)(long)skb->data;
+	const __u16 *to = (const __u16 *)eth->h_dest;
+
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return;
+	if (!v->seen_out || v->next_hop[0] != to[0] || v->next_hop[1] != to[1] ||
+	    v->next_hop[2] != to[2]) {
+		v->next_hop[0] = to[0];
+		v->next_hop[1] = to[1];
+		v->next_hop[2] = to[2];
+		v->seen_out = 1;
+	}
+	if (p->flags & (TCPF_RST | TCPF_FIN))
+		flow_forget(v, TP_WATCH);
+}
+
 /* XDP had no room for it (generic mode only). To the TAP, in one piece. */
 static __always_inline bool was_merged(const struct __sk_buff *skb)
 {
@@ -97,8 +163,12 @@ static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 	v = bpf_map_lookup_elem(&tp_flows, &key);
 	if (!v)
 		return pass(TP_V_TCI_PASS);
+	if (v->state == TP_WATCH && !watch_in(skb, p, v))
+		return drop(TP_V_TCI_GUARD);
 
-	switch (v->state) {
+	switch (*(volatile __u32 *)&v->state) {
+	case TP_WATCH:
+		return pass(TP_V_TCI_WATCH);
 	case TP_HOLD:
 		if (p->first_frag || !daemon_alive(FIRST_QUEUE))
 			return drop(TP_V_TCI_GUARD);
@@ -107,11 +177,6 @@ static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 		if (was_merged(skb))
 			return to_tap(TP_V_TCI_MERGED);
 		return drop(TP_V_TCI_GUARD);
-	case TP_WATCH:
-	case TP_RELAY:
-		if (was_merged(skb))
-			return to_tap(TP_V_TCI_MERGED);
-		break;
 	case TP_LINUX:
 		return linux_in(skb, p, v);
 	}
@@ -158,19 +223,30 @@ static __always_inline bool is_connecting(struct __sk_buff *skb)
 	return what && *what & TP_COOKIE_CONNECT;
 }
 
-/* A SYN or SYN-ACK: the beginning of a connection, whose predecessor of that name, @v, can
- * only be in LINUX, and is over.
+/* A SYN or SYN-ACK: the beginning of a connection, whose predecessor of that name was handed
+ * back, and is over. The slow path knows it and clears up.
  */
-static __always_inline int opening_out(struct __sk_buff *skb, const struct pkt *p,
-				       struct tp_flow_val *v)
+static __always_inline int succession_out(struct tp_flow_val *v)
 {
-	bool ours = v || (is_syn(p) && is_connecting(skb));
-
-	if (ours && daemon_alive(FIRST_QUEUE))
+	if (daemon_alive(FIRST_QUEUE))
 		return to_tap(TP_V_TCE_DOOR);
+	flow_forget(v, TP_LINUX);
+	return pass(TP_V_TCE_STALE);
+}
+
+/* Nothing of ours, but perhaps it begins to be. @v: an entry in NONE, or NULL. */
+static __always_inline int unowned_out(struct __sk_buff *skb, const struct pkt *p,
+				       const struct tp_flow_key *key, struct tp_flow_val *v)
+{
+	if (!is_syn(p) || !is_connecting(skb))
+		return pass(TP_V_TCE_PASS);
+	if (!daemon_alive(FIRST_QUEUE))
+		return pass(TP_V_TCE_STALE);
+	flow_watch(key, v, FIRST_QUEUE);
+	v = bpf_map_lookup_elem(&tp_flows, key);
 	if (v)
-		flow_forget(v, TP_LINUX);
-	return pass(ours ? TP_V_TCE_STALE : TP_V_TCE_PASS);
+		watch_out(skb, p, v);
+	return pass(TP_V_TCE_SYN);
 }
 
 static __always_inline int linux_out(struct __sk_buff *skb, const struct pkt *p,
@@ -181,32 +257,33 @@ static __always_inline int linux_out(struct __sk_buff *skb, const struct pkt *p,
 	return pass(TP_V_TCE_LINUX);
 }
 
-static __always_inline int ours_out(struct tp_flow_val *v, __u32 state)
+static __always_inline int ours_out(void)
 {
-	if (daemon_alive(FIRST_QUEUE))
-		return to_tap(TP_V_TCE_DOOR);
-	if (state == TP_HOLD || state == TP_FAST)
-		return drop(TP_V_TCE_GUARD);
-	flow_forget(v, state);
-	return pass(TP_V_TCE_STALE);
+	return daemon_alive(FIRST_QUEUE) ? to_tap(TP_V_TCE_DOOR) : drop(TP_V_TCE_GUARD);
 }
 
 static __always_inline int tcp_out(struct __sk_buff *skb, const struct pkt *p)
 {
 	struct tp_flow_key key;
 	struct tp_flow_val *v;
-	__u32 state;
 
 	key_from_host(&key, p);
 	v = bpf_map_lookup_elem(&tp_flows, &key);
-	state = v ? v->state : TP_NONE;
-	if (!v || state == TP_NONE)
-		return opening_out(skb, p, NULL);
-	if (state != TP_LINUX)
-		return ours_out(v, state);
-	if (is_syn(p) || is_syn_ack(p))
-		return opening_out(skb, p, v);
-	return linux_out(skb, p, v);
+	if (!v)
+		return unowned_out(skb, p, &key, NULL);
+	switch (v->state) {
+	case TP_WATCH:
+		watch_out(skb, p, v);
+		return pass(TP_V_TCE_WATCH);
+	case TP_HOLD:
+	case TP_FAST:
+		return ours_out();
+	case TP_LINUX:
+		if (is_syn(p) || is_syn_ack(p))
+			return succession_out(v);
+		return linux_out(skb, p, v);
+	}
+	return unowned_out(skb, p, &key, v);
 }
 
 SEC("tc")

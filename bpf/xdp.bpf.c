@@ -5,13 +5,14 @@
  *
  *   FAST          the AF_XDP socket of its queue, whatever its flags
  *   HOLD          ring buffer; full: dropped, the peer repeats it
- *   WATCH, RELAY  ring buffer; full or no daemon: Linux's from now on
+ *   WATCH         Linux; tc ingress notes what it was given
  *   LINUX         Linux; tc ingress translates it
  *   merged        (generic mode: GRO that cannot be switched off, a veth peer's TSO) what
  *                 fits no socket goes to the ring; what does not even fit there passes, and
  *                 tc ingress takes it to the TAP
- *   no entry      a SYN to a registered port and ARP go to the ring buffer while the daemon
- *                 lives, so does an ICMP error that quotes a flow of ours; the rest passes
+ *   no entry      a SYN to a registered port passes and begins WATCH while the daemon lives;
+ *                 ARP goes to the ring buffer then, and so does an ICMP error that quotes a
+ *                 flow of ours; the rest passes
  *
  * Invariants
  *  - Without a daemon all passes, but for the frames of flows in HOLD and FAST: these hold
@@ -102,18 +103,6 @@ static __always_inline int keep(struct xdp_md *ctx, __u32 state, __u32 kept)
 	return verdict(kept, XDP_DROP);
 }
 
-static __always_inline int relay(struct xdp_md *ctx, struct tp_flow_val *v, __u32 state)
-{
-	int action;
-
-	if (fits_no_record(ctx))
-		return verdict(TP_V_XDP_MERGED, XDP_PASS);
-	action = offer(ctx, state, TP_V_XDP_RELAY);
-	if (action == XDP_PASS)
-		flow_forget(v, state);
-	return action;
-}
-
 /* Tell the fast thread which flow it is; a driver without metadata leaves it to find out. */
 static __always_inline void put_meta(struct xdp_md *ctx, __u32 flow_id)
 {
@@ -150,37 +139,45 @@ static __always_inline bool is_registered(const struct pkt *p)
 	return bpf_map_lookup_elem(&tp_listeners, &key);
 }
 
-static __always_inline int unowned(struct xdp_md *ctx, const struct pkt *p, __u32 state)
+static __always_inline int unowned(struct xdp_md *ctx, const struct pkt *p,
+				   const struct tp_flow_key *key, struct tp_flow_val *v)
 {
-	if (is_syn(p) && !p->first_frag && is_registered(p))
-		return offer(ctx, state, TP_V_XDP_SYN);
-	if (state == TP_LINUX)
-		return verdict(TP_V_XDP_LINUX, XDP_PASS);
-	return verdict(TP_V_XDP_PASS_OTHER, XDP_PASS);
+	if (!is_syn(p) || p->first_frag || !is_registered(p))
+		return verdict(TP_V_XDP_PASS_OTHER, XDP_PASS);
+	if (!daemon_alive(ctx->rx_queue_index))
+		return verdict(TP_V_XDP_STALE, XDP_PASS);
+	flow_watch(key, v, ctx->rx_queue_index);
+	return verdict(TP_V_XDP_SYN, XDP_PASS);
+}
+
+static __always_inline int watched(struct xdp_md *ctx, struct tp_flow_val *v)
+{
+	if (v->queue != ctx->rx_queue_index)
+		v->queue = ctx->rx_queue_index;
+	return verdict(TP_V_XDP_WATCH, XDP_PASS);
 }
 
 static __always_inline int tcp(struct xdp_md *ctx, const struct pkt *p)
 {
 	struct tp_flow_key key;
 	struct tp_flow_val *v;
-	__u32 state;
 
 	key_from_wire(&key, p);
 	v = bpf_map_lookup_elem(&tp_flows, &key);
 	if (!v)
-		return unowned(ctx, p, TP_NONE);
+		return unowned(ctx, p, &key, NULL);
 
-	state = v->state;
-	switch (state) {
+	switch (v->state) {
 	case TP_FAST:
 		return fast(ctx, v);
 	case TP_HOLD:
-		return keep(ctx, state, TP_V_XDP_HOLD);
+		return keep(ctx, TP_HOLD, TP_V_XDP_HOLD);
 	case TP_WATCH:
-	case TP_RELAY:
-		return relay(ctx, v, state);
+		return watched(ctx, v);
+	case TP_LINUX:
+		return verdict(TP_V_XDP_LINUX, XDP_PASS);
 	}
-	return unowned(ctx, p, state);
+	return unowned(ctx, p, &key, v);
 }
 
 /* Linux's numbers are not the wire's while a flow is ours, so the slow path must see the

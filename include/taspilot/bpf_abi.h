@@ -10,7 +10,7 @@
 
 #include <linux/types.h>
 
-#define TP_MAX_FLOWS	(1 << 20)	/* entries of tp_flows, tp_cookies */
+#define TP_MAX_FLOWS	(1 << 18)	/* entries of tp_flows, tp_cookies */
 #define TP_MAX_LISTEN	4096		/* entries of tp_listeners */
 #define TP_MAX_QUEUES	64		/* entries of tp_xsks */
 #define TP_SLOW_BYTES	(4 << 20)	/* tp_slow: power of two, page multiple */
@@ -29,8 +29,7 @@ struct tp_flow_key {
 /* Who carries the bytes of a connection, and so what happens to its frames.
  *
  *  state  from the wire               from Linux (tc egress)     left by
- *  WATCH  tp_slow -> TAP -> Linux     TAP -> slow path -> wire   third ACK, expiry
- *  RELAY  the same                    the same                   claim, expiry
+ *  WATCH  Linux; tc notes how far     Linux; tc notes whereto    claim.c, FIN, RST, watch.c
  *  HOLD   tp_slow, kept in order      TAP, kept                  claim.c, handback.c
  *  FAST   XSK, whatever the flags     TAP: a request to us       handback.c
  *  LINUX  XDP_PASS, tc translates     tc translates              expiry, a new SYN-ACK
@@ -38,9 +37,8 @@ struct tp_flow_key {
  * TIME_WAIT is LINUX with no program left: the entry goes when Linux's socket has gone.
  */
 enum tp_flow_state {
-	TP_NONE,			/* no entry: plain Linux */
+	TP_NONE,			/* plain Linux; the entry, if there is one, is swept */
 	TP_WATCH,
-	TP_RELAY,
 	TP_HOLD,
 	TP_FAST,
 	TP_LINUX,
@@ -51,7 +49,14 @@ struct tp_flow_val {
 	__u32 flow_id;			/* index of the fast path's flow, valid in FAST */
 	__u32 tx_delta;			/* wire minus Linux, numbers of our data (LINUX) */
 	__u32 rx_delta;			/* wire minus Linux, numbers of the peer's data (LINUX) */
+	/* WATCH: what only the wire shows. Host byte order. */
+	__u32 to_linux;			/* first number behind all that Linux was given */
+	__u32 queue;			/* RX queue of the peer's frames */
+	__u32 born;			/* CLOCK_MONOTONIC >> TP_BORN_SHIFT: about seconds */
+	__u16 next_hop[3];		/* destination of Linux's frames, in the order of memory */
+	__u8 seen_in, seen_out;		/* a frame of the peer, of Linux, passed under this name */
 };
+#define TP_BORN_SHIFT	30
 
 /* A port that a registered program listens on. local_ip all zero: any address. */
 struct tp_listen_key {
@@ -61,7 +66,7 @@ struct tp_listen_key {
 };
 
 /* tp_cookies: sockets that we must hear of, by SO_COOKIE. */
-#define TP_COOKIE_CONNECT	1U	/* its SYN goes through the TAP */
+#define TP_COOKIE_CONNECT	1U	/* its SYN begins WATCH */
 #define TP_COOKIE_CLAIMED	2U	/* its release is reported (TP_REC_RELEASE) */
 #define TP_COOKIE_TOLD		4U	/* TP_REC_STRANGER was; set by stranger.bpf.c */
 
@@ -109,10 +114,10 @@ struct tp_record {
 #define TP_VERDICTS(X)						\
 	X(XDP_FAST,		"xdp_fast")		/* to an XSK */			\
 	X(XDP_NO_XSK,		"xdp_no_xsk")		/* FAST, but no socket: ring */	\
-	X(XDP_RELAY,		"xdp_relay")		/* WATCH/RELAY: ring */		\
+	X(XDP_WATCH,		"xdp_watch")		/* WATCH: pass */		\
 	X(XDP_HOLD,		"xdp_hold")		/* HOLD: ring */		\
 	X(XDP_MERGED,		"xdp_merged")		/* ours, too long: ring, or tc */ \
-	X(XDP_SYN,		"xdp_syn")		/* SYN to a listener: ring */	\
+	X(XDP_SYN,		"xdp_syn")		/* SYN to a listener: pass */	\
 	X(XDP_ARP,		"xdp_arp")		/* ARP: ring */			\
 	X(XDP_ICMP,		"xdp_icmp")		/* error about a flow: ring */	\
 	X(XDP_LINUX,		"xdp_linux")		/* LINUX: pass */		\
@@ -124,10 +129,13 @@ struct tp_record {
 	X(TCI_GUARD,		"tci_guard")		/* tc ingress dropped (I8) */	\
 	X(TCI_HOLD,		"tci_hold")		/* tc ingress: HOLD, to TAP */	\
 	X(TCI_MERGED,		"tci_merged")		/* tc ingress: too long, to TAP */ \
+	X(TCI_WATCH,		"tci_watch")		/* tc ingress: WATCH, noted */	\
 	X(TCI_LINUX,		"tci_linux")		/* tc ingress translated */	\
 	X(TCI_PASS,		"tci_pass")						\
 	X(TCE_DOOR,		"tce_door")		/* tc egress: to the TAP */	\
 	X(TCE_ARP,		"tce_arp")		/* tc egress: ARP to the TAP */	\
+	X(TCE_WATCH,		"tce_watch")		/* tc egress: WATCH, noted */	\
+	X(TCE_SYN,		"tce_syn")		/* a watched socket connects */	\
 	X(TCE_LINUX,		"tce_linux")		/* tc egress translated */	\
 	X(TCE_STALE,		"tce_stale")		/* no heartbeat: passed */	\
 	X(TCE_GUARD,		"tce_guard")		/* no heartbeat, flow ours: dropped */ \
@@ -146,10 +154,22 @@ enum tp_verdict {
 	TP_VERDICT_COUNT,
 };
 
-/* What Linux knows of a connection, filled by the tp_ask program (see ask.h).
+/* The question to tp_ask, behind the Ethernet header of its frame. */
+enum tp_ask_op {
+	TP_ASK_LOOK,			/* change nothing */
+	TP_ASK_HOLD,			/* first WATCH -> HOLD */
+	TP_ASK_UNHOLD,			/* first HOLD -> WATCH */
+};
+struct tp_question {
+	struct tp_flow_key key;
+	__u32 op;			/* enum tp_ask_op */
+};
+
+/* What Linux knows of a connection, filled by the tp_ask program (see ask.bpf.c).
  * Sequence numbers in host byte order.
  */
 struct tp_answer {
+	struct tp_flow_val entry;	/* as it stands after the operation; all 0: none */
 	__u32 found;			/* 0: no such full socket; TCP_TIME_WAIT state still set */
 	__u32 tcp_state;		/* TCP_ESTABLISHED... (net/tcp_states.h), 0 none */
 	__u64 cookie;
@@ -193,7 +213,8 @@ struct tp_answer {
 
 #ifndef __cplusplus
 _Static_assert(sizeof(struct tp_flow_key) == 36, "key has padding");
-_Static_assert(sizeof(struct tp_flow_val) == 16, "value has padding");
+_Static_assert(sizeof(struct tp_flow_val) == 36, "value has padding");
+_Static_assert(sizeof(struct tp_question) == 40, "question has padding");
 _Static_assert(sizeof(struct tp_listen_key) == 20, "key has padding");
 _Static_assert(sizeof(struct tp_record) == 32, "record has padding");
 #endif

@@ -8,9 +8,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/ip.h>
 #include <linux/tcp.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +36,8 @@ static struct lab_result result;
 static int xsk = -1;
 static bool ring_full;			/* and nobody consumes */
 static uint64_t heartbeat_age_ns;
+static int arrival_ifindex;		/* 0: where the kernel likes */
+static uint32_t arrival_queue;
 
 /* ---- the world ---- */
 
@@ -72,7 +76,7 @@ static void load(bool generic)
 
 	lab_xdp = xdp_bpf__open_opts(&opts);
 	lab_tc = tc_bpf__open_opts(&opts);
-	lab_ask = ask_bpf__open();
+	lab_ask = ask_bpf__open_opts(&opts);
 	lab_release = release_bpf__open_opts(&opts);
 	assert_true(lab_xdp && lab_tc && lab_ask && lab_release);
 
@@ -138,12 +142,7 @@ static uint64_t clock_now(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-void lab_heartbeat(uint64_t age_ns)
-{
-	heartbeat_age_ns = age_ns;
-}
-
-/* Right before each run, so that no slow machine makes a fresh one old. */
+/* And again right before each run, so that no slow machine makes a fresh one old. */
 static void put_heartbeat(void)
 {
 	struct tp_config c = { .heartbeat_ns = clock_now() - heartbeat_age_ns };
@@ -151,6 +150,12 @@ static void put_heartbeat(void)
 
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(lab_xdp->maps.tp_config), &zero, &c, 0),
 			 0);
+}
+
+void lab_heartbeat(uint64_t age_ns)
+{
+	heartbeat_age_ns = age_ns;
+	put_heartbeat();
 }
 
 void lab_socket(bool present)
@@ -177,26 +182,42 @@ static struct tp_flow_key flow_key(void)
 	};
 }
 
+void lab_put(const struct tp_flow_val *v)
+{
+	struct tp_flow_key k = flow_key();
+
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(lab_xdp->maps.tp_flows), &k, v, 0), 0);
+}
+
 void lab_flow(uint32_t state, uint32_t tx_delta, uint32_t rx_delta)
 {
 	struct tp_flow_key k = flow_key();
-	struct tp_flow_val v = { .state = state, .flow_id = LAB_FLOW_ID, .tx_delta = tx_delta,
-				 .rx_delta = rx_delta };
-	int map = bpf_map__fd(lab_xdp->maps.tp_flows);
 
-	bpf_map_delete_elem(map, &k);
+	bpf_map_delete_elem(bpf_map__fd(lab_xdp->maps.tp_flows), &k);
 	if (state != TP_NONE)
-		assert_int_equal(bpf_map_update_elem(map, &k, &v, 0), 0);
+		lab_put(&(struct tp_flow_val){ .state = state, .flow_id = LAB_FLOW_ID,
+					       .tx_delta = tx_delta, .rx_delta = rx_delta });
+}
+
+bool lab_entry(struct tp_flow_val *ret_entry)
+{
+	struct tp_flow_key k = flow_key();
+
+	memset(ret_entry, 0, sizeof(*ret_entry));
+	return !bpf_map_lookup_elem(bpf_map__fd(lab_xdp->maps.tp_flows), &k, ret_entry);
 }
 
 uint32_t lab_flow_state(void)
 {
-	struct tp_flow_key k = flow_key();
 	struct tp_flow_val v;
 
-	if (bpf_map_lookup_elem(bpf_map__fd(lab_xdp->maps.tp_flows), &k, &v))
-		return TP_NONE;
+	lab_entry(&v);
 	return v.state;
+}
+
+bool lab_born_now(const struct tp_flow_val *v)
+{
+	return (uint32_t)(clock_now() >> TP_BORN_SHIFT) - v->born <= 1;
 }
 
 void lab_listen(uint32_t ip, uint16_t port)
@@ -231,7 +252,26 @@ int lab_reset(void **state)
 	lab_flow(TP_NONE, 0, 0);
 	lab_heartbeat(0);
 	lab_socket(true);
+	lab_arrive_on(0, 0);
 	return 0;
+}
+
+int lab_nic(void)
+{
+	static const char make[] =
+		"ip link add nic0 address 02:00:00:00:00:02 numrxqueues 2 numtxqueues 2 "
+		"type veth peer name peer0 numrxqueues 2 numtxqueues 2 && "
+		"ip link set nic0 addrgenmode none && ip link set peer0 addrgenmode none && "
+		"ip link set nic0 up && ip link set peer0 up";
+
+	assert_int_equal(system(make), 0);
+	return (int)if_nametoindex("nic0");
+}
+
+void lab_arrive_on(int ifindex, uint32_t queue)
+{
+	arrival_ifindex = ifindex;
+	arrival_queue = queue;
 }
 
 /* ---- frames ---- */
@@ -367,20 +407,31 @@ void lab_icmp(struct lab_frame *f, uint8_t type, const struct lab_spec *s, uint3
 	*(uint16_t *)(icmp + 2) = htons(lab_checksum(icmp, 8 + quote, 0));
 }
 
+void lab_pad(struct lab_frame *f)
+{
+	for (; f->len < ETH_ZLEN; f->len++)
+		f->b[f->len] = 0xff;
+}
+
 /* ---- running ---- */
 
-static void read_counts(uint64_t sum[TP_VERDICT_COUNT])
+uint64_t lab_count(uint32_t verdict)
 {
-	int cpus = libbpf_num_possible_cpus(), map = bpf_map__fd(lab_xdp->maps.tp_count);
-	uint64_t *each = calloc((size_t)cpus, sizeof(*each));
+	int cpus = libbpf_num_possible_cpus();
+	uint64_t *each = calloc((size_t)cpus, sizeof(*each)), sum = 0;
 
-	for (uint32_t v = 0; v < TP_VERDICT_COUNT; v++) {
-		sum[v] = 0;
-		assert_int_equal(bpf_map_lookup_elem(map, &v, each), 0);
-		for (int i = 0; i < cpus; i++)
-			sum[v] += each[i];
-	}
+	assert_int_equal(bpf_map_lookup_elem(bpf_map__fd(lab_xdp->maps.tp_count), &verdict, each),
+			 0);
+	for (int i = 0; i < cpus; i++)
+		sum += each[i];
 	free(each);
+	return sum;
+}
+
+static void read_counts(uint64_t count[TP_VERDICT_COUNT])
+{
+	for (uint32_t v = 0; v < TP_VERDICT_COUNT; v++)
+		count[v] = lab_count(v);
 }
 
 static int which_counted(const uint64_t before[TP_VERDICT_COUNT])
@@ -400,10 +451,16 @@ static int which_counted(const uint64_t before[TP_VERDICT_COUNT])
 
 static int run(const struct bpf_program *prog, const struct lab_frame *f)
 {
+	struct xdp_md md = { .data_end = f->len, .ingress_ifindex = (uint32_t)arrival_ifindex,
+			     .rx_queue_index = arrival_queue };
 	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = f->b, .data_size_in = f->len,
 		    .data_out = result.out.b, .data_size_out = sizeof(result.out.b));
 	int err;
 
+	if (arrival_ifindex && bpf_program__type(prog) == BPF_PROG_TYPE_XDP) {
+		o.ctx_in = &md;
+		o.ctx_size_in = sizeof(md);
+	}
 	put_heartbeat();
 	err = bpf_prog_test_run_opts(bpf_program__fd(prog), &o);
 

@@ -52,10 +52,19 @@ int lab_reset(void **state);
 
 void lab_heartbeat(uint64_t age_ns);
 void lab_socket(bool present);
-void lab_flow(uint32_t state, uint32_t tx_delta, uint32_t rx_delta);
+void lab_flow(uint32_t state, uint32_t tx_delta, uint32_t rx_delta);	/* TP_NONE: no entry */
+void lab_put(const struct tp_flow_val *v);	/* the flow's entry, whatever its state */
+bool lab_entry(struct tp_flow_val *ret_entry);	/* false, and all 0: there is none */
 uint32_t lab_flow_state(void);		/* TP_NONE: also no entry */
+bool lab_born_now(const struct tp_flow_val *v);	/* give or take a second */
 void lab_listen(uint32_t ip, uint16_t port);	/* 0: any address */
 void lab_fill_ring(void);		/* and leave it full until lab_reset() */
+/* A real interface with the NIC's address and two queues, up, of which nothing else makes use.
+ * Returns its number.
+ */
+int lab_nic(void);
+/* XDP's frames arrive there, until lab_reset(); its queues must be known to XDP. */
+void lab_arrive_on(int ifindex, uint32_t queue);
 
 /* ---- frames ---- */
 
@@ -88,6 +97,8 @@ void lab_tcp_checksum(struct lab_frame *f);
 bool lab_tcp_checksum_is_right(const struct lab_frame *f);
 uint16_t lab_checksum(const void *data, uint32_t len, uint32_t sum);
 
+void lab_pad(struct lab_frame *f);	/* to what Ethernet carries at least, with no zeros */
+
 /* ---- running ---- */
 
 struct lab_result {
@@ -101,6 +112,7 @@ struct lab_result {
 
 const struct lab_result *lab_run(const struct bpf_program *prog, const struct lab_frame *f);
 const char *lab_verdict_name(int verdict);
+uint64_t lab_count(uint32_t verdict);	/* how often, on all CPUs */
 /* Consume the ring; the last record in it, NULL if it was empty. */
 const struct tp_record *lab_consume(void);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * test_ask.c - what tp_ask says of real sockets, beside what the kernel says of them
- * elsewhere (TCP_INFO, TCP_REPAIR, SO_COOKIE).
+ * elsewhere (TCP_INFO, TCP_REPAIR, SO_COOKIE), and what it does to their entries.
  */
 #include "lab.h"
 
@@ -99,19 +99,32 @@ static struct tp_flow_key key_of(const struct sockaddr_in *local, const struct s
 	};
 }
 
-static struct tp_answer ask(const struct sockaddr_in *local, const struct sockaddr_in *peer)
+/* What the program returns; the answer is in its tp_reply. */
+static uint32_t put_question(const struct tp_question *q, uint32_t len)
 {
 	struct {
 		uint8_t eth[14];
-		struct tp_flow_key key;
-	} __attribute__((packed)) frame = { .key = key_of(local, peer) };
+		struct tp_question q;
+	} __attribute__((packed)) frame = { .q = *q };
 	struct __sk_buff skb = { .ifindex = if_nametoindex("lo") };
-	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = &frame, .data_size_in = sizeof(frame),
+	LIBBPF_OPTS(bpf_test_run_opts, o, .data_in = &frame, .data_size_in = 14 + len,
 		    .ctx_in = &skb, .ctx_size_in = sizeof(skb));
 
 	must(!bpf_prog_test_run_opts(bpf_program__fd(lab_ask->progs.tp_ask), &o), "asking");
-	assert_int_equal(o.retval, 0);
+	return o.retval;
+}
+
+static struct tp_answer ask_key(struct tp_flow_key key, uint32_t op)
+{
+	struct tp_question q = { .key = key, .op = op };
+
+	assert_int_equal(put_question(&q, sizeof(q)), 0);
 	return lab_ask->bss->tp_reply;
+}
+
+static struct tp_answer ask(const struct sockaddr_in *local, const struct sockaddr_in *peer)
+{
+	return ask_key(key_of(local, peer), TP_ASK_LOOK);
 }
 
 static struct tp_answer ask_server(const struct pair *p)
@@ -413,6 +426,175 @@ static void an_error_on_the_socket_is_told(void **state)
 	close(p.listener);
 }
 
+/* ---- the entry ---- */
+
+static const struct tp_flow_val busy = { .flow_id = 1, .tx_delta = 2, .rx_delta = 3,
+					 .to_linux = 4, .queue = 5, .born = 6,
+					 .next_hop = { 7, 8, 9 }, .seen_in = 1, .seen_out = 1 };
+
+static void put_entry(struct tp_flow_key key, const struct tp_flow_val *v)
+{
+	must(!bpf_map_update_elem(bpf_map__fd(lab_xdp->maps.tp_flows), &key, v, 0),
+	     "making an entry");
+}
+
+static bool find_entry(struct tp_flow_key key, struct tp_flow_val *ret_entry)
+{
+	return !bpf_map_lookup_elem(bpf_map__fd(lab_xdp->maps.tp_flows), &key, ret_entry);
+}
+
+static struct tp_flow_val get_entry(struct tp_flow_key key)
+{
+	struct tp_flow_val v = {};
+
+	must(find_entry(key, &v), "looking for the entry");
+	return v;
+}
+
+static void delete_entry(struct tp_flow_key key)
+{
+	bpf_map_delete_elem(bpf_map__fd(lab_xdp->maps.tp_flows), &key);
+}
+
+/* Of which Linux knows nothing. */
+static struct tp_flow_key stranger(void)
+{
+	struct sockaddr_in here = { .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = 1 };
+
+	return key_of(&here, &here);
+}
+
+/* All notes stay what they are, and the answer tells the entry as it stands afterwards. */
+static void each_operation_moves_between_watch_and_hold_only(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t op, was, then;
+	} cases[] = {
+		{ "LOOK at NONE", TP_ASK_LOOK, TP_NONE, TP_NONE },
+		{ "LOOK at WATCH", TP_ASK_LOOK, TP_WATCH, TP_WATCH },
+		{ "LOOK at HOLD", TP_ASK_LOOK, TP_HOLD, TP_HOLD },
+		{ "LOOK at FAST", TP_ASK_LOOK, TP_FAST, TP_FAST },
+		{ "LOOK at LINUX", TP_ASK_LOOK, TP_LINUX, TP_LINUX },
+		{ "HOLD of NONE", TP_ASK_HOLD, TP_NONE, TP_NONE },
+		{ "HOLD of WATCH", TP_ASK_HOLD, TP_WATCH, TP_HOLD },
+		{ "HOLD of HOLD", TP_ASK_HOLD, TP_HOLD, TP_HOLD },
+		{ "HOLD of FAST", TP_ASK_HOLD, TP_FAST, TP_FAST },
+		{ "HOLD of LINUX", TP_ASK_HOLD, TP_LINUX, TP_LINUX },
+		{ "UNHOLD of NONE", TP_ASK_UNHOLD, TP_NONE, TP_NONE },
+		{ "UNHOLD of WATCH", TP_ASK_UNHOLD, TP_WATCH, TP_WATCH },
+		{ "UNHOLD of HOLD", TP_ASK_UNHOLD, TP_HOLD, TP_WATCH },
+		{ "UNHOLD of FAST", TP_ASK_UNHOLD, TP_FAST, TP_FAST },
+		{ "UNHOLD of LINUX", TP_ASK_UNHOLD, TP_LINUX, TP_LINUX },
+		{ "no operation at all", 99, TP_WATCH, TP_WATCH },
+	};
+	struct tp_flow_val v = busy, now;
+	struct tp_answer a;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		v.state = cases[i].was;
+		put_entry(stranger(), &v);
+		a = ask_key(stranger(), cases[i].op);
+		now = get_entry(stranger());
+		v.state = cases[i].then;
+		if (now.state != v.state)
+			fail_msg("%s: now in state %u", cases[i].name, now.state);
+		assert_memory_equal(&now, &v, sizeof(v));
+		assert_memory_equal(&a.entry, &v, sizeof(v));
+		assert_int_equal(a.found, 0);
+	}
+	delete_entry(stranger());
+}
+
+static void where_there_is_no_entry_none_is_made(void **state)
+{
+	static const struct tp_flow_val none;
+	struct tp_flow_key key;
+	struct tp_flow_val v;
+	struct tp_answer a;
+	struct pair p;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	key = key_of(&p.at_server, &p.at_client);
+	for (uint32_t op = TP_ASK_LOOK; op <= TP_ASK_UNHOLD; op++) {
+		a = ask_key(key, op);
+		assert_int_equal(a.found, 1);
+		assert_memory_equal(&a.entry, &none, sizeof(none));
+		assert_false(find_entry(key, &v));
+	}
+	close_pair(&p);
+}
+
+static void a_question_about_no_ipv4_connection_changes_nothing(void **state)
+{
+	struct tp_question q = { .key = stranger(), .op = TP_ASK_HOLD };
+	struct tp_flow_val v = busy;
+
+	(void)state;
+	v.state = TP_WATCH;
+	put_entry(q.key, &v);
+	assert_int_not_equal(put_question(&q, sizeof(q) - 1), 0);
+	assert_int_equal(get_entry(q.key).state, TP_WATCH);
+	delete_entry(q.key);
+
+	q.key.peer_ip[2] = 0;
+	put_entry(q.key, &v);
+	assert_int_not_equal(put_question(&q, sizeof(q)), 0);
+	assert_int_equal(get_entry(q.key).state, TP_WATCH);
+	delete_entry(q.key);
+}
+
+/* The answer itself still tells what was noted. */
+static void a_number_that_linux_cannot_have_taken_is_forgotten_while_held(void **state)
+{
+	enum of { NXT, EDGE };
+	static const struct {
+		const char *name;
+		uint32_t op, was;
+		enum of of;		/* noted is this number of Linux's, */
+		uint32_t plus;		/* and so much */
+		bool forgotten;
+	} cases[] = {
+		{ "all taken", TP_ASK_HOLD, TP_WATCH, NXT, 0, false },
+		{ "on its way", TP_ASK_HOLD, TP_WATCH, NXT, 1, false },
+		{ "behind", TP_ASK_HOLD, TP_WATCH, NXT, -1000, false },
+		{ "far behind", TP_ASK_HOLD, TP_WATCH, EDGE, 0x80000001, false },
+		{ "the window's edge", TP_ASK_HOLD, TP_WATCH, EDGE, 0, false },
+		{ "beyond the edge", TP_ASK_HOLD, TP_WATCH, EDGE, 1, true },
+		{ "far beyond", TP_ASK_HOLD, TP_WATCH, EDGE, 0x7fffffff, true },
+		{ "beyond, held before", TP_ASK_LOOK, TP_HOLD, EDGE, 1, true },
+		{ "beyond, WATCH", TP_ASK_LOOK, TP_WATCH, EDGE, 1, false },
+		{ "beyond, let go", TP_ASK_UNHOLD, TP_HOLD, EDGE, 1, false },
+		{ "beyond, FAST", TP_ASK_HOLD, TP_FAST, EDGE, 1, false },
+		{ "beyond, LINUX", TP_ASK_HOLD, TP_LINUX, EDGE, 1, false },
+	};
+	struct tp_flow_val v = busy;
+	struct tp_flow_key key;
+	struct tp_answer a;
+	struct pair p;
+
+	(void)state;
+	connect_pair(&p, AF_INET);
+	key = key_of(&p.at_server, &p.at_client);
+	a = ask_key(key, TP_ASK_LOOK);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint32_t edge = a.rcv_wup + a.rcv_wnd, now;
+
+		v.state = cases[i].was;
+		v.to_linux = (cases[i].of == EDGE ? edge : a.rcv_nxt) + cases[i].plus;
+		put_entry(key, &v);
+		assert_int_equal(ask_key(key, cases[i].op).entry.to_linux, v.to_linux);
+		now = get_entry(key).to_linux;
+		if (now != (cases[i].forgotten ? a.rcv_nxt : v.to_linux))
+			fail_msg("%s: now %u, was %u, Linux's %u up to %u", cases[i].name, now,
+				 v.to_linux, a.rcv_nxt, edge);
+	}
+	delete_entry(key);
+	close_pair(&p);
+}
+
 int main(void)
 {
 #define TEST(t) cmocka_unit_test(t)
@@ -427,6 +609,10 @@ int main(void)
 		TEST(the_states_of_closing_are_told_time_wait_included),
 		TEST(a_listener_and_a_stranger_are_no_connections),
 		TEST(an_error_on_the_socket_is_told),
+		TEST(each_operation_moves_between_watch_and_hold_only),
+		TEST(where_there_is_no_entry_none_is_made),
+		TEST(a_question_about_no_ipv4_connection_changes_nothing),
+		TEST(a_number_that_linux_cannot_have_taken_is_forgotten_while_held),
 	};
 
 	return cmocka_run_group_tests_name("ask", tests, open_lab, lab_close);

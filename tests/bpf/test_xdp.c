@@ -4,9 +4,13 @@
  */
 #include "lab.h"
 
+#include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <linux/if_link.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define FIN	0x01
 #define SYN	0x02
@@ -28,8 +32,7 @@ static const struct lab_result *feed(void)
 static void expect(const char *when, int action, int verdict)
 {
 	const struct lab_result *r = feed();
-	bool to_ring = verdict == TP_V_XDP_NO_XSK || verdict == TP_V_XDP_RELAY ||
-		       verdict == TP_V_XDP_HOLD || verdict == TP_V_XDP_SYN ||
+	bool to_ring = verdict == TP_V_XDP_NO_XSK || verdict == TP_V_XDP_HOLD ||
 		       verdict == TP_V_XDP_ARP || verdict == TP_V_XDP_ICMP;
 
 	if (r->action != action || r->verdict != verdict)
@@ -48,6 +51,23 @@ static void tcp(struct lab_spec s)
 	lab_tcp(&f, &s);
 }
 
+static bool has_entry(void)
+{
+	struct tp_flow_val v;
+
+	return lab_entry(&v);
+}
+
+static void expect_entry(const char *when, const struct tp_flow_val *want)
+{
+	struct tp_flow_val v;
+
+	if (!lab_entry(&v))
+		fail_msg("%s: no entry", when);
+	if (memcmp(&v, want, sizeof(v)))
+		fail_msg("%s: the entry was changed", when);
+}
+
 /* ---- by state ---- */
 
 static void each_state_has_its_verdict_whatever_the_flags(void **state)
@@ -57,8 +77,7 @@ static void each_state_has_its_verdict_whatever_the_flags(void **state)
 		uint32_t state;
 		int action, verdict;
 	} cases[] = {
-		{ "WATCH", TP_WATCH, XDP_DROP, TP_V_XDP_RELAY },
-		{ "RELAY", TP_RELAY, XDP_DROP, TP_V_XDP_RELAY },
+		{ "WATCH", TP_WATCH, XDP_PASS, TP_V_XDP_WATCH },
 		{ "HOLD", TP_HOLD, XDP_DROP, TP_V_XDP_HOLD },
 		{ "FAST", TP_FAST, XDP_REDIRECT, TP_V_XDP_FAST },
 		{ "LINUX", TP_LINUX, XDP_PASS, TP_V_XDP_LINUX },
@@ -99,12 +118,12 @@ static void a_record_says_when_in_which_state_and_on_which_queue(void **state)
 	const struct lab_result *r;
 
 	(void)state;
-	lab_flow(TP_RELAY, 0, 0);
+	lab_flow(TP_HOLD, 0, 0);
 	tcp((struct lab_spec){ .flags = ACK });
 	r = feed();
 	assert_true(r->ringed);
 	assert_int_equal(r->record.kind, TP_REC_FRAME);
-	assert_int_equal(r->record.state, TP_RELAY);
+	assert_int_equal(r->record.state, TP_HOLD);
 	assert_int_equal(r->record.queue, 0);
 	assert_int_equal(r->record.cookie, 0);
 	assert_true(r->record.time_ns > 0);
@@ -133,14 +152,14 @@ static void without_a_daemon_only_what_is_ours_is_kept_from_linux(void **state)
 		const char *name;
 		uint32_t state;
 		uint8_t flags;
-		int action, stopped, killed;
+		int action, verdict;
 	} cases[] = {
-		{ "SYN to a listener", TP_NONE, SYN, XDP_PASS, TP_V_XDP_STALE, TP_V_XDP_STALE },
-		{ "WATCH", TP_WATCH, ACK, XDP_PASS, TP_V_XDP_STALE, TP_V_XDP_STALE },
-		{ "RELAY", TP_RELAY, ACK, XDP_PASS, TP_V_XDP_STALE, TP_V_XDP_STALE },
-		{ "HOLD", TP_HOLD, ACK, XDP_DROP, TP_V_XDP_HOLD, TP_V_XDP_HOLD },
-		{ "LINUX", TP_LINUX, ACK, XDP_PASS, TP_V_XDP_LINUX, TP_V_XDP_LINUX },
-		{ "no entry", TP_NONE, ACK, XDP_PASS, TP_V_XDP_PASS_OTHER, TP_V_XDP_PASS_OTHER },
+		{ "SYN to a listener", TP_NONE, SYN, XDP_PASS, TP_V_XDP_STALE },
+		{ "WATCH", TP_WATCH, ACK, XDP_PASS, TP_V_XDP_WATCH },
+		{ "SYN in WATCH", TP_WATCH, SYN, XDP_PASS, TP_V_XDP_WATCH },
+		{ "HOLD", TP_HOLD, ACK, XDP_DROP, TP_V_XDP_HOLD },
+		{ "LINUX", TP_LINUX, ACK, XDP_PASS, TP_V_XDP_LINUX },
+		{ "no entry", TP_NONE, ACK, XDP_PASS, TP_V_XDP_PASS_OTHER },
 	};
 
 	(void)state;
@@ -150,12 +169,13 @@ static void without_a_daemon_only_what_is_ours_is_kept_from_linux(void **state)
 		lab_flow(cases[i].state, 0, 0);
 		lab_heartbeat(STALE);
 		lab_socket(true);
-		expect(cases[i].name, cases[i].action, cases[i].stopped);
+		expect(cases[i].name, cases[i].action, cases[i].verdict);
+		assert_int_equal(has_entry(), cases[i].state != TP_NONE);
 
-		lab_flow(cases[i].state, 0, 0);
 		lab_heartbeat(0);
 		lab_socket(false);
-		expect(cases[i].name, cases[i].action, cases[i].killed);
+		expect(cases[i].name, cases[i].action, cases[i].verdict);
+		assert_int_equal(lab_flow_state(), cases[i].state);
 	}
 }
 
@@ -177,33 +197,33 @@ static void a_fast_flow_without_a_socket_goes_to_the_ring_and_never_to_linux(voi
 	expect("no socket", XDP_DROP, TP_V_XDP_NO_XSK);
 }
 
-static void a_relayed_flow_that_missed_the_daemon_is_linux_from_then_on(void **state)
-{
-	(void)state;
-	lab_flow(TP_RELAY, 0, 0);
-	tcp((struct lab_spec){ .flags = ACK });
-	lab_heartbeat(STALE);
-	expect("stale", XDP_PASS, TP_V_XDP_STALE);
-	assert_int_equal(lab_flow_state(), TP_NONE);
-	lab_heartbeat(0);
-	expect("fresh again", XDP_PASS, TP_V_XDP_PASS_OTHER);
-}
-
 static void a_heartbeat_counts_until_the_limit(void **state)
 {
+	static const struct {
+		const char *name;
+		uint64_t age;
+		int verdict;
+		uint32_t then;
+	} cases[] = {
+		{ "half the limit", TP_STALE_NS / 2, TP_V_XDP_SYN, TP_WATCH },
+		{ "of another CPU, a little ahead", (uint64_t)-1000000, TP_V_XDP_SYN, TP_WATCH },
+		{ "beyond the limit", TP_STALE_NS + 1, TP_V_XDP_STALE, TP_NONE },
+	};
+
 	(void)state;
 	lab_listen(0, LAB_PORT);
 	tcp((struct lab_spec){ .flags = SYN });
-	lab_heartbeat(TP_STALE_NS / 2);
-	expect("half the limit", XDP_DROP, TP_V_XDP_SYN);
-	lab_heartbeat((uint64_t)-1000000);
-	expect("of another CPU, a little ahead", XDP_DROP, TP_V_XDP_SYN);
-	lab_heartbeat(TP_STALE_NS + 1);
-	expect("beyond the limit", XDP_PASS, TP_V_XDP_STALE);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		lab_flow(TP_NONE, 0, 0);
+		lab_heartbeat(cases[i].age);
+		expect(cases[i].name, XDP_PASS, cases[i].verdict);
+		assert_int_equal(lab_flow_state(), cases[i].then);
+	}
 }
 
-static void a_full_ring_drops_what_is_kept_and_passes_what_is_linux(void **state)
+static void a_full_ring_drops_what_is_kept_and_is_nothing_to_what_is_linux(void **state)
 {
+	static const struct lab_spec quoted = { .way = LAB_FROM_HOST, .flags = ACK };
 	static const struct {
 		const char *name;
 		uint32_t state;
@@ -212,9 +232,8 @@ static void a_full_ring_drops_what_is_kept_and_passes_what_is_linux(void **state
 		int action, verdict;
 		uint32_t then;
 	} cases[] = {
-		{ "SYN", TP_NONE, SYN, true, XDP_PASS, TP_V_XDP_RING_FULL_PASS, TP_NONE },
-		{ "WATCH", TP_WATCH, SYN, true, XDP_PASS, TP_V_XDP_RING_FULL_PASS, TP_NONE },
-		{ "RELAY", TP_RELAY, ACK, true, XDP_PASS, TP_V_XDP_RING_FULL_PASS, TP_NONE },
+		{ "SYN", TP_NONE, SYN, true, XDP_PASS, TP_V_XDP_SYN, TP_WATCH },
+		{ "WATCH", TP_WATCH, ACK, true, XDP_PASS, TP_V_XDP_WATCH, TP_WATCH },
 		{ "HOLD", TP_HOLD, ACK, true, XDP_DROP, TP_V_XDP_RING_FULL_DROP, TP_HOLD },
 		{ "FAST", TP_FAST, ACK, false, XDP_DROP, TP_V_XDP_RING_FULL_DROP, TP_FAST },
 	};
@@ -224,6 +243,9 @@ static void a_full_ring_drops_what_is_kept_and_passes_what_is_linux(void **state
 	lab_fill_ring();
 	lab_arp(&f, LAB_FROM_WIRE, true);
 	expect("ARP", XDP_PASS, TP_V_XDP_RING_FULL_PASS);
+	lab_flow(TP_FAST, 0, 0);
+	lab_icmp(&f, 3, &quoted, 28);
+	expect("ICMP", XDP_PASS, TP_V_XDP_RING_FULL_PASS);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		lab_flow(cases[i].state, 0, 0);
 		lab_socket(cases[i].socket);
@@ -233,16 +255,16 @@ static void a_full_ring_drops_what_is_kept_and_passes_what_is_linux(void **state
 	}
 }
 
-/* ---- what is a SYN, and to whom ---- */
+/* ---- what begins WATCH ---- */
 
-static void only_a_plain_syn_to_a_registered_port_and_address_is_taken(void **state)
+static void only_a_plain_syn_to_a_registered_port_and_address_begins_watch(void **state)
 {
 	static const struct {
 		const char *name;
 		uint32_t ip;
 		uint16_t port, dport;
 		uint8_t flags;
-		bool taken;
+		bool begins;
 	} cases[] = {
 		{ "any address", 0, 80, 80, SYN, true },
 		{ "this address", LAB_HOST, 80, 80, SYN, true },
@@ -260,22 +282,151 @@ static void only_a_plain_syn_to_a_registered_port_and_address_is_taken(void **st
 		lab_reset(state);
 		lab_listen(cases[i].ip, cases[i].port);
 		tcp((struct lab_spec){ .flags = cases[i].flags, .dport = cases[i].dport });
-		if (cases[i].taken)
-			expect(cases[i].name, XDP_DROP, TP_V_XDP_SYN);
-		else
-			expect(cases[i].name, XDP_PASS, TP_V_XDP_PASS_OTHER);
+		expect(cases[i].name, XDP_PASS,
+		       cases[i].begins ? TP_V_XDP_SYN : TP_V_XDP_PASS_OTHER);
+		assert_int_equal(has_entry(), cases[i].begins);
 	}
 }
 
-static void a_syn_that_reuses_a_port_pair_in_linux_is_offered_again(void **state)
+static void watch_begins_with_an_empty_entry(void **state)
 {
+	struct tp_flow_val v, want = { .state = TP_WATCH };
+
 	(void)state;
-	lab_flow(TP_LINUX, 5, 6);
-	tcp((struct lab_spec){ .flags = SYN });
-	expect("port not registered", XDP_PASS, TP_V_XDP_LINUX);
 	lab_listen(0, LAB_PORT);
-	expect("registered", XDP_DROP, TP_V_XDP_SYN);
-	assert_int_equal(feed()->record.state, TP_LINUX);
+	tcp((struct lab_spec){ .flags = SYN, .seq = 12345, .payload = 10 });
+	expect("SYN", XDP_PASS, TP_V_XDP_SYN);
+	assert_true(lab_entry(&v));
+	assert_true(lab_born_now(&v));
+	want.born = v.born;
+	expect_entry("SYN", &want);
+	expect("repeated", XDP_PASS, TP_V_XDP_WATCH);
+	expect_entry("repeated", &want);
+}
+
+/* The notes of a connection that is over are not those of the next. */
+static void watch_begins_again_in_an_entry_that_is_over(void **state)
+{
+	struct tp_flow_val over = { .state = TP_NONE, .to_linux = 77, .queue = 3, .born = 1,
+				    .next_hop = { 1, 2, 3 }, .seen_in = 1, .seen_out = 1 };
+	struct tp_flow_val v;
+
+	(void)state;
+	lab_listen(0, LAB_PORT);
+	lab_put(&over);
+	tcp((struct lab_spec){ .flags = SYN });
+	expect("SYN", XDP_PASS, TP_V_XDP_SYN);
+	assert_true(lab_entry(&v));
+	assert_int_equal(v.state, TP_WATCH);
+	assert_int_equal(v.queue, 0);
+	assert_true(lab_born_now(&v));
+	assert_false(v.seen_in);
+	assert_false(v.seen_out);
+}
+
+static void an_entry_that_is_over_stays_so_unless_a_syn_may_begin_watch(void **state)
+{
+	struct tp_flow_val over = { .state = TP_NONE, .to_linux = 77, .queue = 3, .born = 1,
+				    .next_hop = { 1, 2, 3 }, .seen_in = 1, .seen_out = 1 };
+	static const struct {
+		const char *name;
+		struct lab_spec s;
+		bool listens;
+		uint64_t age;
+		int verdict;
+	} cases[] = {
+		{ "no SYN", { .flags = ACK }, true, 0, TP_V_XDP_PASS_OTHER },
+		{ "SYN-ACK", { .flags = SYN | ACK }, true, 0, TP_V_XDP_PASS_OTHER },
+		{ "port not registered", { .flags = SYN }, false, 0, TP_V_XDP_PASS_OTHER },
+		{ "no daemon", { .flags = SYN }, true, STALE, TP_V_XDP_STALE },
+		{ "VLAN", { .vlan = 5, .flags = SYN }, true, 0, TP_V_XDP_PASS_OTHER },
+		{ "fragment", { .frag = MF, .flags = SYN }, true, 0, TP_V_XDP_PASS_OTHER },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		lab_reset(state);
+		lab_put(&over);
+		if (cases[i].listens)
+			lab_listen(0, LAB_PORT);
+		lab_heartbeat(cases[i].age);
+		tcp(cases[i].s);
+		expect(cases[i].name, XDP_PASS, cases[i].verdict);
+		expect_entry(cases[i].name, &over);
+	}
+}
+
+/* Whether the connection of this name is over, Linux alone can tell: its SYN-ACK does. */
+static void a_syn_leaves_the_entry_of_a_connection_that_was_ours_alone(void **state)
+{
+	static const struct {
+		const char *name;
+		uint32_t state;
+		int action, verdict;
+	} cases[] = {
+		{ "HOLD", TP_HOLD, XDP_DROP, TP_V_XDP_HOLD },
+		{ "FAST", TP_FAST, XDP_REDIRECT, TP_V_XDP_FAST },
+		{ "LINUX", TP_LINUX, XDP_PASS, TP_V_XDP_LINUX },
+	};
+	struct tp_flow_val v = { .flow_id = LAB_FLOW_ID, .tx_delta = 5, .rx_delta = 6,
+				 .to_linux = 77, .queue = 3, .born = 1, .seen_in = 1 };
+
+	(void)state;
+	lab_listen(0, LAB_PORT);
+	tcp((struct lab_spec){ .flags = SYN });
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		v.state = cases[i].state;
+		lab_put(&v);
+		expect(cases[i].name, cases[i].action, cases[i].verdict);
+		expect_entry(cases[i].name, &v);
+	}
+}
+
+static void in_watch_the_queue_is_noted_and_nothing_else(void **state)
+{
+	struct tp_flow_val v = { .state = TP_WATCH, .to_linux = 77, .queue = 3, .born = 1,
+				 .next_hop = { 1, 2, 3 }, .seen_in = 1, .seen_out = 1 };
+
+	(void)state;
+	lab_put(&v);
+	v.queue = 0;
+	for (int flags = 0; flags < 256; flags++) {
+		tcp((struct lab_spec){ .flags = (uint8_t)flags, .seq = 1000, .payload = 9 });
+		expect("WATCH", XDP_PASS, TP_V_XDP_WATCH);
+		expect_entry("WATCH", &v);
+	}
+}
+
+/* With XDP attached, an interface tells XDP about its queues. The daemon is alive to a queue
+ * that it has a socket for.
+ */
+static void watch_begins_on_the_queue_of_the_syn(void **state)
+{
+	int nic = lab_nic(), fd = bpf_program__fd(lab_xdp->progs.tp_xdp);
+	int xsks = bpf_map__fd(lab_xdp->maps.tp_xsks), xsk = socket(AF_XDP, SOCK_RAW, 0);
+	struct tp_flow_val v;
+	uint32_t queue = 1;
+
+	(void)state;
+	assert_int_equal(bpf_xdp_attach(nic, fd, XDP_FLAGS_DRV_MODE, NULL), 0);
+	lab_listen(0, LAB_PORT);
+	lab_arrive_on(nic, queue);
+	tcp((struct lab_spec){ .flags = SYN });
+	expect("a queue without a socket", XDP_PASS, TP_V_XDP_STALE);
+	assert_false(has_entry());
+
+	assert_int_equal(bpf_map_update_elem(xsks, &queue, &xsk, 0), 0);
+	expect("SYN", XDP_PASS, TP_V_XDP_SYN);
+	assert_true(lab_entry(&v));
+	assert_int_equal(v.queue, queue);
+
+	lab_arrive_on(nic, 0);
+	tcp((struct lab_spec){ .flags = ACK });
+	expect("moved to another queue", XDP_PASS, TP_V_XDP_WATCH);
+	assert_true(lab_entry(&v));
+	assert_int_equal(v.queue, 0);
+	bpf_map_delete_elem(xsks, &queue);
+	close(xsk);
+	assert_int_equal(bpf_xdp_detach(nic, XDP_FLAGS_DRV_MODE, NULL), 0);
 }
 
 /* ---- what is no frame of ours ---- */
@@ -298,6 +449,7 @@ static void what_is_no_plain_segment_passes(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		tcp(cases[i].s);
 		expect(cases[i].name, XDP_PASS, TP_V_XDP_PASS_OTHER);
+		assert_false(has_entry());
 	}
 }
 
@@ -331,6 +483,7 @@ static void ipv6_passes(void **state)
 	f.b[54 + 13] = SYN;
 	f.len = 54 + 20;
 	expect("a SYN in IPv6", XDP_PASS, TP_V_XDP_PASS_OTHER);
+	assert_false(has_entry());
 }
 
 static void other_protocols_pass(void **state)
@@ -354,11 +507,14 @@ static void a_frame_for_another_ethernet_address_passes(void **state)
 {
 	(void)state;
 	lab_listen(0, LAB_PORT);
-	lab_flow(TP_FAST, 0, 0);
 	tcp((struct lab_spec){ .flags = SYN });
 	for (int i = 0; i < ETH_ALEN; i++) {
 		f.b[i] ^= 2;
+		lab_flow(TP_FAST, 0, 0);
 		expect("a macvlan's", XDP_PASS, TP_V_XDP_PASS_OTHER);
+		lab_flow(TP_NONE, 0, 0);
+		expect("a macvlan's, new", XDP_PASS, TP_V_XDP_PASS_OTHER);
+		assert_false(has_entry());
 		f.b[i] ^= 2;
 	}
 	lab_arp(&f, LAB_FROM_WIRE, false);
@@ -432,7 +588,7 @@ static void an_icmp_error_about_a_flow_of_ours_goes_to_the_slow_path(void **stat
 		{ "time exceeded, FAST", TP_FAST, 11, true },
 		{ "parameter problem, FAST", TP_FAST, 12, true },
 		{ "unreachable, HOLD", TP_HOLD, 3, true },
-		{ "unreachable, RELAY", TP_RELAY, 3, false },
+		{ "unreachable, WATCH", TP_WATCH, 3, false },
 		{ "unreachable, LINUX", TP_LINUX, 3, false },
 		{ "unreachable, no flow", TP_NONE, 3, false },
 		{ "echo, FAST", TP_FAST, 8, false },
@@ -477,11 +633,15 @@ int main(void)
 		TEST(without_a_daemon_only_what_is_ours_is_kept_from_linux),
 		TEST(a_fast_flow_goes_on_while_the_slow_path_is_silent),
 		TEST(a_fast_flow_without_a_socket_goes_to_the_ring_and_never_to_linux),
-		TEST(a_relayed_flow_that_missed_the_daemon_is_linux_from_then_on),
 		TEST(a_heartbeat_counts_until_the_limit),
-		TEST(a_full_ring_drops_what_is_kept_and_passes_what_is_linux),
-		TEST(only_a_plain_syn_to_a_registered_port_and_address_is_taken),
-		TEST(a_syn_that_reuses_a_port_pair_in_linux_is_offered_again),
+		TEST(a_full_ring_drops_what_is_kept_and_is_nothing_to_what_is_linux),
+		TEST(only_a_plain_syn_to_a_registered_port_and_address_begins_watch),
+		TEST(watch_begins_with_an_empty_entry),
+		TEST(watch_begins_again_in_an_entry_that_is_over),
+		TEST(an_entry_that_is_over_stays_so_unless_a_syn_may_begin_watch),
+		TEST(a_syn_leaves_the_entry_of_a_connection_that_was_ours_alone),
+		TEST(in_watch_the_queue_is_noted_and_nothing_else),
+		TEST(watch_begins_on_the_queue_of_the_syn),
 		TEST(what_is_no_plain_segment_passes),
 		TEST(ip_options_change_nothing),
 		TEST(ipv6_passes),

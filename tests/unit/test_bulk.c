@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* needs: user/slow/bulk.c user/slow/conn.c user/slow/held.c user/slow/segment.c user/slow/track.c user/common/text.c */
+/* needs: user/slow/bulk.c user/slow/conn.c user/slow/held.c user/slow/segment.c user/common/text.c */
 /*
  * test_bulk.c - what is a bulk transfer, and what a trial teaches.
  */
@@ -31,10 +31,12 @@ void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason)
 	(void)reason;
 }
 
-int ask_linux(const struct attached *a, const struct tp_flow_key *key, struct tp_answer *ret)
+int ask_after(const struct attached *a, const struct tp_flow_key *key, enum tp_ask_op op,
+	      struct tp_answer *ret)
 {
 	(void)a;
 	(void)key;
+	(void)op;
 	(void)ret;
 	return -1;
 }

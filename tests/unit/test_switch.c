@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/* needs: user/slow/claim.c user/slow/handback.c user/slow/feed.c user/slow/from_linux.c user/slow/upcall.c user/slow/watch.c user/slow/flowmap.c user/slow/expire.c user/slow/conn.c user/slow/held.c user/slow/segment.c user/slow/track.c user/slow/made.c user/slow/keepalive.c user/slow/region.c user/slow/icmp.c user/slow/why.c user/slow/loop.c user/common/text.c user/slow/options.c */
+/* needs: user/slow/claim.c user/slow/handback.c user/slow/feed.c user/slow/from_linux.c user/slow/upcall.c user/slow/watch.c user/slow/flowmap.c user/slow/expire.c user/slow/conn.c user/slow/held.c user/slow/segment.c user/slow/made.c user/slow/keepalive.c user/slow/region.c user/slow/icmp.c user/slow/why.c user/slow/loop.c user/common/text.c user/slow/options.c */
 /*
  * test_switch.c - one connection becomes ours and Linux's again, with every race on the way.
  *
@@ -49,6 +49,22 @@ enum { FD_FLOWS = 1000, FD_COOKIES, FD_LISTENERS };
 
 static struct { bool there; struct tp_flow_val val; } entry;
 static struct { bool there; uint32_t what; } cookie;
+static uint64_t watches;		/* begun, as the programs count them */
+
+static struct tp_flow_key key(void)
+{
+	struct tp_flow_key k = { .peer_port = htons(PEER_PORT), .local_port = htons(LOCAL_PORT) };
+
+	key_set_ip4(k.peer_ip, htonl(PEER_IP));
+	key_set_ip4(k.local_ip, htonl(LOCAL_IP));
+	return k;
+}
+
+uint64_t verdict_count(const struct attached *a, uint32_t verdict)
+{
+	(void)a;
+	return verdict == TP_V_XDP_SYN ? watches : 0;
+}
 
 int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
 {
@@ -62,6 +78,21 @@ int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
 		memcpy(&cookie.what, value, sizeof(cookie.what));
 	}
 	return 0;
+}
+
+int bpf_map_lookup_batch(int fd, void *in, void *out, void *keys, void *vals, __u32 *count,
+			 const struct bpf_map_batch_opts *opts)
+{
+	struct tp_flow_key k = key();
+
+	(void)fd;
+	(void)in;
+	(void)out;
+	(void)opts;
+	*count = entry.there;
+	memcpy(keys, &k, sizeof(k));
+	memcpy(vals, &entry.val, sizeof(entry.val));
+	return -ENOENT;
 }
 
 int bpf_map_delete_elem(int fd, const void *key)
@@ -124,7 +155,7 @@ static void from_peer(const struct said *w, uint32_t state)
 
 static void peer_says(const struct said *w)
 {
-	from_peer(w, TP_RELAY);
+	from_peer(w, TP_HOLD);
 	upcall_drain(s, UPCALL_ALL);
 }
 
@@ -169,11 +200,23 @@ static void linux_reads(uint32_t n)
 static uint8_t unread_byte(uint32_t seq) { return (uint8_t)((seq * 2654435761U) >> 24); }
 static bool from_the_pipe;
 
-int ask_linux(const struct attached *a, const struct tp_flow_key *key, struct tp_answer *ret)
+static void entry_moves(uint32_t from, uint32_t to)
+{
+	if (entry.there && entry.val.state == from)
+		entry.val.state = to;
+}
+
+int ask_after(const struct attached *a, const struct tp_flow_key *key, enum tp_ask_op op,
+	      struct tp_answer *ret)
 {
 	(void)a;
 	(void)key;
+	if (op == TP_ASK_HOLD)
+		entry_moves(TP_WATCH, TP_HOLD);
+	if (op == TP_ASK_UNHOLD)
+		entry_moves(TP_HOLD, TP_WATCH);
 	*ret = linux_.a;
+	ret->entry = entry.there ? entry.val : (struct tp_flow_val){ 0 };
 	ret->busy = linux_.busy_for > 0;
 	linux_.busy_for -= linux_.busy_for > 0;
 	return 0;
@@ -350,15 +393,6 @@ static uint32_t place(enum fast_cmd_kind kind)
 
 /* ---- scenes ---- */
 
-static struct tp_flow_key key(void)
-{
-	struct tp_flow_key k = { .peer_port = htons(PEER_PORT), .local_port = htons(LOCAL_PORT) };
-
-	key_set_ip4(k.peer_ip, htonl(PEER_IP));
-	key_set_ip4(k.local_ip, htonl(LOCAL_IP));
-	return k;
-}
-
 static struct conn *conn(void)
 {
 	struct tp_flow_key k = key();
@@ -415,15 +449,21 @@ static void handshake(void)
 		.rcv_nxt = ISS_PEER + 1, .copied_seq = ISS_PEER + 1, .rcv_wup = ISS_PEER + 1,
 		.rcv_wnd = 60000, .snd_wnd = 60000, .mss_cache = 1448, .cc = "cubic",
 	};
-	peer_says(&(struct said){ .flags = WIRE_SYN, .seq = ISS_PEER });
-	assert_int_equal(entry.val.state, TP_WATCH);
-	linux_sends(&(struct said){ .flags = WIRE_SYN | WIRE_ACK, .seq = ISS_LINUX,
-				    .ack = ISS_PEER + 1 });
-	relay_drain(s, 100);
-	assert_int_equal(wire_count, 1);
-	peer_says(&(struct said){ .flags = WIRE_ACK, .seq = ISS_PEER + 1, .ack = ISS_LINUX + 1 });
-	assert_int_equal(entry.val.state, TP_RELAY);
-	wire_count = 0;
+	entry.there = true;
+	entry.val = (struct tp_flow_val){
+		.state = TP_WATCH, .to_linux = ISS_PEER + 1, .seen_in = 1, .seen_out = 1,
+		.born = (uint32_t)(s->now_ns >> TP_BORN_SHIFT),
+	};
+	memcpy(entry.val.next_hop, peer_mac, sizeof(peer_mac));
+	watches++;
+}
+
+/* The peer's next bytes, as tc ingress lets them by in WATCH. */
+static void peer_sends(uint32_t len)
+{
+	entry.val.to_linux += len;
+	if (!linux_.deaf)
+		linux_.a.rcv_nxt += len;
 }
 
 static enum tp_reason claim_it(void)
@@ -520,8 +560,7 @@ static void bytes_in_linuxs_queue_are_counted(void **state)
 {
 	(void)state;
 	handshake();
-	peer_says(&(struct said){ .flags = WIRE_ACK, .seq = ISS_PEER + 1, .ack = ISS_LINUX + 1,
-				  .len = 100 });
+	peer_sends(100);
 	assert_int_equal(claim_it(), TP_WHY_NONE);
 	assert_int_equal(slot_at(region, conn()->slot)->linux_rx, 100);
 	assert_int_equal(installed.tcp.rcv_nxt, ISS_PEER + 101);
@@ -541,9 +580,34 @@ static void a_connection_in_motion_stays_linuxs(void **state)
 	handshake();
 	linux_.a.write_seq += 10;
 	assert_int_equal(claim_it(), TP_WHY_BUSY);
-	assert_int_equal(entry.val.state, TP_RELAY);
+	assert_int_equal(entry.val.state, TP_WATCH);
 	assert_false(cookie.there);
 	assert_int_equal(told(FAST_CMD_INSTALL, NULL), 0);
+	assert_null(conn());
+}
+
+static void a_frame_kept_by_a_refused_claim_is_linuxs_and_so_is_the_rest(void **state)
+{
+	(void)state;
+	handshake();
+	from_peer(&(struct said){ .flags = WIRE_ACK, .seq = ISS_PEER + 1, .ack = ISS_LINUX + 1,
+				  .len = 50 }, TP_HOLD);
+	linux_.a.write_seq += 10;
+	assert_int_equal(claim_it(), TP_WHY_BUSY);
+	assert_int_equal(linux_.frames, 1);
+	assert_false(entry.there);
+}
+
+static void a_name_that_was_not_seen_in_both_directions_is_not_the_wires(void **state)
+{
+	(void)state;
+	for (int in = 0; in < 2; in++) {
+		handshake();
+		entry.val.seen_in = (uint8_t)in;
+		entry.val.seen_out = (uint8_t)!in;
+		assert_int_equal(claim_it(), TP_WHY_NO_FLOW);
+		assert_int_equal(entry.val.state, TP_WATCH);
+	}
 }
 
 static void a_frame_that_linux_has_not_taken_forbids_the_claim(void **state)
@@ -551,9 +615,19 @@ static void a_frame_that_linux_has_not_taken_forbids_the_claim(void **state)
 	(void)state;
 	handshake();
 	linux_.deaf = true;
-	peer_says(&(struct said){ .flags = WIRE_ACK, .seq = ISS_PEER + 1, .ack = ISS_LINUX + 1,
-				  .len = 100 });
+	peer_sends(100);
 	assert_int_equal(claim_it(), TP_WHY_BUSY);
+}
+
+/* It may stand for a segment that Linux was given and has not taken. */
+static void a_number_beyond_the_window_forbids_the_claim(void **state)
+{
+	(void)state;
+	handshake();
+	peer_sends(100);
+	entry.val.to_linux += 100000;
+	assert_int_equal(claim_it(), TP_WHY_BUSY);
+	assert_int_equal(entry.val.state, TP_WATCH);
 }
 
 static void who_may_not_claim_is_told_why(void **state)
@@ -574,6 +648,9 @@ static void who_may_not_claim_is_told_why(void **state)
 	struct conn *c;
 
 	(void)state;
+	linux_.a.tcp_state = TCP_ESTABLISHED;
+	linux_.a.found = linux_.a.uid = 1;
+	linux_.a.cookie = COOKIE;
 	assert_int_equal(claim(s, &cl, &c), TP_WHY_NO_FLOW);
 	handshake();
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -585,13 +662,13 @@ static void who_may_not_claim_is_told_why(void **state)
 	}
 }
 
-/* XDP had read RELAY before the entry said HOLD, and its record came after the last question. */
-static void a_frame_recorded_before_the_switch_and_read_after_it_is_injected(void **state)
+/* XDP had read HOLD before the entry said FAST, and its record came after the last question. */
+static void a_frame_recorded_in_hold_and_read_after_it_is_injected(void **state)
 {
 	(void)state;
 	go_fast();
 	from_peer(&(struct said){ .flags = WIRE_ACK, .seq = ISS_PEER + 1, .ack = ISS_LINUX + 1,
-				  .len = 50 }, TP_RELAY);
+				  .len = 50 }, TP_HOLD);
 	upcall_drain(s, UPCALL_ALL);
 	assert_int_equal(told(FAST_CMD_INJECT, NULL), 1);
 	assert_int_equal(linux_.frames, 0);
@@ -1167,7 +1244,8 @@ static void a_syn_waits_for_the_end_of_its_predecessor(void **state)
 	linux_.a.found = 0;
 	ticks(2);
 	assert_int_equal(entry.val.state, TP_WATCH);
-	assert_int_equal(conn()->track.iss_wire, 9999999);
+	assert_int_equal(entry.val.to_linux, 10000000);
+	assert_null(conn());
 }
 
 static void a_syn_ack_ends_a_translated_connection(void **state)
@@ -1184,7 +1262,10 @@ static void a_syn_ack_ends_a_translated_connection(void **state)
 	assert_int_equal(entry.val.state, TP_WATCH);
 	assert_int_equal(wire[0].seq, 31);	/* a SYN is never translated */
 	assert_int_equal(wire[0].ack, 4242);
-	assert_int_equal(conn()->track.to_linux, 4242);
+	assert_int_equal(entry.val.to_linux, 4242);
+	assert_true(entry.val.seen_in && entry.val.seen_out);
+	assert_memory_equal(entry.val.next_hop, peer_mac, 6);
+	assert_null(conn());
 }
 
 static void a_slot_is_free_once_it_is_released_and_forgotten(void **state)
@@ -1236,15 +1317,43 @@ static void time_wait_keeps_its_translation(void **state)
 	assert_false(entry.there);
 }
 
-static void nobody_claims_and_nothing_is_left(void **state)
+static void sweep_for(uint32_t seconds)
+{
+	for (uint32_t i = 0; i < seconds * 20; i++) {
+		s->now_ns += NS_PER_S / 20;
+		watch_sweep(s);
+	}
+}
+
+static void an_end_that_the_programs_saw_is_swept(void **state)
 {
 	(void)state;
 	handshake();
-	ticks(30);
-	assert_true(entry.there);
-	ticks(20);
+	entry.val.state = TP_NONE;
+	sweep_for(3);
 	assert_false(entry.there);
-	assert_int_equal(s->conns.count, 0);
+}
+
+static void nobody_claims_and_linux_has_no_socket_then_nothing_is_left(void **state)
+{
+	(void)state;
+	handshake();
+	linux_.a = (struct tp_answer){ .tcp_state = TCP_SYN_RECV };
+	sweep_for(2);
+	assert_true(entry.there);	/* the handshake may go on */
+	sweep_for(20);
+	assert_false(entry.there);
+}
+
+static void a_quiet_connection_may_be_claimed_for_as_long_as_it_lives(void **state)
+{
+	(void)state;
+	handshake();
+	sweep_for(200);
+	assert_int_equal(entry.val.state, TP_WATCH);
+	assert_int_equal(claim_it(), TP_WHY_NONE);
+	sweep_for(200);
+	assert_int_equal(entry.val.state, TP_FAST);
 }
 
 static void old_frames_are_not_replayed_but_releases_are(void **state)
@@ -1271,8 +1380,11 @@ int main(void)
 		T(a_frame_in_linuxs_backlog_is_waited_for),
 		T(a_connection_in_motion_stays_linuxs),
 		T(a_frame_that_linux_has_not_taken_forbids_the_claim),
+		T(a_number_beyond_the_window_forbids_the_claim),
 		T(who_may_not_claim_is_told_why),
-		T(a_frame_recorded_before_the_switch_and_read_after_it_is_injected),
+		T(a_frame_kept_by_a_refused_claim_is_linuxs_and_so_is_the_rest),
+		T(a_name_that_was_not_seen_in_both_directions_is_not_the_wires),
+		T(a_frame_recorded_in_hold_and_read_after_it_is_injected),
 		T(linuxs_ack_of_the_handshake_reaches_the_wire),
 		T(what_linux_says_is_not_sent),
 		T(the_release_is_seen_before_the_fin),
@@ -1309,7 +1421,9 @@ int main(void)
 		T(a_syn_ack_ends_a_translated_connection),
 		T(a_slot_is_free_once_it_is_released_and_forgotten),
 		T(time_wait_keeps_its_translation),
-		T(nobody_claims_and_nothing_is_left),
+		T(an_end_that_the_programs_saw_is_swept),
+		T(nobody_claims_and_linux_has_no_socket_then_nothing_is_left),
+		T(a_quiet_connection_may_be_claimed_for_as_long_as_it_lives),
 		T(old_frames_are_not_replayed_but_releases_are),
 	};
 

@@ -347,14 +347,15 @@ static int look_at_both(int epfd, struct epset *ep, struct epoll_event *evs, int
 static int wait_once(int epfd, struct epset *ep, struct epoll_event *evs, int max,
 		     uint64_t deadline, const sigset_t *mask)
 {
-	int saved = errno, n = look_at_both(epfd, ep, evs, max);
+	bool live = atomic_load_explicit(&ep->live, memory_order_relaxed);
+	int saved = errno, n = live ? look_at_both(epfd, ep, evs, max) : 0;
 
-	if (n || deadline == 0) {
+	if (n || (live && deadline == 0)) {
 		if (n == 0)
 			kick_flush();
 		return n;
 	}
-	if (ep->regions && spin_for(ep->region[0].region, news, ep)) {
+	if (live && ep->regions && spin_for(ep->region[0].region, news, ep)) {
 		n = take_ours(ep, evs, max);
 		if (n)
 			return n;

@@ -66,6 +66,8 @@ struct conn *conn_new(enum conn_mode mode)
 	c->nonblock = c->shut_rd = c->shut_wr = false;
 	c->starved = 0;
 	c->notsent_lowat = 0;
+	c->reads = c->writes = c->tries = c->shortness = 0;
+	c->listener = NULL;
 	c->eregs = NULL;
 	c->cookie = 0;
 	c->listen_pid = 0;
@@ -156,6 +158,7 @@ static void conn_unref(struct conn *c)
 {
 	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	young_ended(c);
 	ep_conn_closed(c);
 	if (c->listen_pid && c->listen_pid == shim_pid &&
 	    c->epoch == atomic_load_explicit(&fork_epoch, memory_order_relaxed))

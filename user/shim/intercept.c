@@ -38,7 +38,7 @@ static bool bad_ts(const struct timespec *ts)
 
 static struct conn *rx_conn(int fd, int flags)
 {
-	struct conn *c = fd_ours(fd);
+	struct conn *c = fd_reads(fd, flags);
 
 	return unlikely(c && flags & REAL_RX) ? NULL : c;
 }
@@ -49,9 +49,26 @@ static bool needs_linux_tx(int fd, int flags)
 	return flags & NEEDS_LINUX_TX || (flags & MSG_ZEROCOPY && sock_zerocopy(fd));
 }
 
-static struct conn *tx_conn(int fd, int flags)
+static size_t bytes_of(const struct iovec *iov, size_t cnt)
 {
-	struct conn *c = fd_ours(fd);
+	size_t n = 0;
+
+	for (size_t i = 0; i < cnt; i++)
+		n += iov[i].iov_len;
+	return n;
+}
+
+static size_t bytes_if_young(int fd, const struct iovec *iov, int cnt)
+{
+	struct conn *c = fd_conn(fd);
+
+	return unlikely(c && conn_is_young(c) && cnt > 0 && cnt <= IOV_LIMIT && !BAD_PTR(iov)) ?
+	       bytes_of(iov, (size_t)cnt) : 0;
+}
+
+static struct conn *tx_conn(int fd, size_t bytes, int flags)
+{
+	struct conn *c = fd_writes(fd, bytes);
 
 	return unlikely(c && flags & (NEEDS_LINUX_TX | MSG_ZEROCOPY) &&
 			needs_linux_tx(fd, flags) && conn_leave(fd, c)) ? NULL : c;
@@ -61,7 +78,7 @@ static struct conn *tx_conn(int fd, int flags)
 
 EXPORT ssize_t read(int fd, void *buf, size_t n)
 {
-	struct conn *c = fd_ours(fd);
+	struct conn *c = fd_reads(fd, 0);
 
 	if (likely(!c))
 		return libc()->read(fd, buf, n);
@@ -80,7 +97,7 @@ static ssize_t read_pieces(int fd, struct conn *c, const struct iovec *iov, int 
 
 EXPORT ssize_t readv(int fd, const struct iovec *iov, int cnt)
 {
-	struct conn *c = fd_ours(fd);
+	struct conn *c = fd_reads(fd, 0);
 
 	if (likely(!c) || cnt <= 0 || cnt > IOV_LIMIT)
 		return libc()->readv(fd, iov, cnt);
@@ -94,7 +111,7 @@ static inline int rwf_flags(int flags) { return flags & RWF_NOWAIT ? MSG_DONTWAI
 
 EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int cnt, off_t pos, int flags)
 {
-	struct conn *c = pos == -1 && !(flags & ~KNOWN_RWF) ? fd_ours(fd) : NULL;
+	struct conn *c = pos == -1 && !(flags & ~KNOWN_RWF) ? fd_reads(fd, rwf_flags(flags)) : NULL;
 
 	if (likely(!c) || cnt <= 0 || cnt > IOV_LIMIT)
 		return libc()->preadv2(fd, iov, cnt, pos, flags);
@@ -187,14 +204,14 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags, struct
 
 EXPORT ssize_t write(int fd, const void *buf, size_t n)
 {
-	struct conn *c = fd_ours(fd);
+	struct conn *c = fd_writes(fd, n);
 
 	return likely(!c) ? libc()->write(fd, buf, n) : ret_errno(io_write(fd, c, buf, n, 0));
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 {
-	struct conn *c = fd_ours(fd);
+	struct conn *c = fd_writes(fd, bytes_if_young(fd, iov, cnt));
 
 	if (likely(!c) || cnt <= 0 || cnt > IOV_LIMIT)
 		return libc()->writev(fd, iov, cnt);
@@ -203,7 +220,8 @@ EXPORT ssize_t writev(int fd, const struct iovec *iov, int cnt)
 
 EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int cnt, off_t pos, int flags)
 {
-	struct conn *c = pos == -1 && !(flags & ~KNOWN_RWF) ? fd_ours(fd) : NULL;
+	struct conn *c = pos == -1 && !(flags & ~KNOWN_RWF) ?
+			 fd_writes(fd, bytes_if_young(fd, iov, cnt)) : NULL;
 
 	if (likely(!c) || cnt <= 0 || cnt > IOV_LIMIT)
 		return libc()->pwritev2(fd, iov, cnt, pos, flags);
@@ -212,7 +230,7 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int cnt, off_t pos, int
 
 EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
 {
-	struct conn *c = tx_conn(fd, flags);
+	struct conn *c = tx_conn(fd, n, flags);
 
 	return likely(!c) ? libc()->send(fd, buf, n, flags) :
 			    ret_errno(io_write(fd, c, buf, n, flags));
@@ -221,7 +239,7 @@ EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
 EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct sockaddr *addr,
 		      socklen_t len)
 {
-	struct conn *c = tx_conn(fd, flags);
+	struct conn *c = tx_conn(fd, n, flags);
 
 	return likely(!c) ? libc()->sendto(fd, buf, n, flags, addr, len) :
 			    ret_errno(io_write(fd, c, buf, n, flags));
@@ -229,7 +247,7 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct
 
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-	struct conn *c = tx_conn(fd, flags);
+	struct conn *c = tx_conn(fd, BAD_PTR(m) ? 0 : bytes_if_young(fd, m->msg_iov, (int)m->msg_iovlen), flags);
 
 	if (unlikely(c && !BAD_PTR(m) && m->msg_controllen && conn_leave(fd, c)))
 		c = NULL;			/* what it asks for is asked of Linux's stack */
@@ -240,7 +258,7 @@ EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 
 EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags)
 {
-	struct conn *c = tx_conn(fd, flags);
+	struct conn *c = tx_conn(fd, 0, flags);
 	unsigned int i;
 
 	if (likely(!c))
@@ -257,13 +275,13 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags)
 
 EXPORT ssize_t sendfile(int out, int in, off_t *pos, size_t n)
 {
-	return likely(!fd_ours(out)) ? libc()->sendfile(out, in, pos, n) :
+	return likely(!fd_writes(out, n)) ? libc()->sendfile(out, in, pos, n) :
 				       ret_errno(io_sendfile(out, in, (off64_t *)pos, n));
 }
 
 EXPORT ssize_t sendfile64(int out, int in, off64_t *pos, size_t n)
 {
-	return likely(!fd_ours(out)) ? libc()->sendfile64(out, in, pos, n) :
+	return likely(!fd_writes(out, n)) ? libc()->sendfile64(out, in, pos, n) :
 				       ret_errno(io_sendfile(out, in, pos, n));
 }
 

@@ -17,6 +17,7 @@
  *  LISTEN      accept() on it is followed by a claim
  *  CONNECTING  the daemon knows its cookie; claimed at the first use that finds it connected
  *  INHERITED   came by exec or SCM_RIGHTS: perhaps claimed by somebody; asked at the first use
+ *  YOUNG       accepted, and Linux's until it proves worth a claim (young.c)
  *  OURS        its bytes travel through the slot
  *  PLAIN       Linux's, for good
  *
@@ -228,6 +229,7 @@ enum conn_mode {
 	CONN_LISTEN,
 	CONN_CONNECTING,
 	CONN_INHERITED,
+	CONN_YOUNG,
 	CONN_OURS,
 	CONN_PLAIN,
 };
@@ -255,6 +257,9 @@ struct conn {
 	_Atomic bool shut_rd, shut_wr;
 	_Atomic uint32_t starved;	/* counts writes that found too little room */
 	_Atomic uint32_t refs;		/* fds of this process */
+	_Atomic uint32_t reads, writes, tries;	/* young.c: while YOUNG */
+	_Atomic uint32_t shortness;	/* young.c: of a listener */
+	struct conn *listener;		/* that accepted it; only for its shortness */
 	uint32_t epoch;			/* fork_epoch when it was made */
 
 	/* under conn_reg */
@@ -339,11 +344,49 @@ static inline bool conn_ours(int fd, struct conn *c)
 	return (mode == CONN_CONNECTING || mode == CONN_INHERITED) && conn_promote(fd, c);
 }
 
+/* Calls on a YOUNG one that bring it nearer to a claim; true: it is ours now. */
+bool young_reads(int fd, struct conn *c, int flags);
+bool young_writes(int fd, struct conn *c, size_t bytes);
+bool young_settle(int fd, struct conn *c);	/* ours or Linux's, now and for good */
+bool young_begins(const struct conn *listener);	/* shall what it accepted wait for its claim? */
+void young_ended(struct conn *c);
+int conn_claim_now(int fd, struct conn *c);	/* conn_reg is held; 0 or -errno */
+
+static inline bool conn_is_young(const struct conn *c)
+{
+	return atomic_load_explicit(&c->mode, memory_order_relaxed) == CONN_YOUNG;
+}
+
 static inline struct conn *fd_ours(int fd)
 {
 	struct conn *c = fd_conn(fd);
 
 	return unlikely(c != NULL) && conn_ours(fd, c) ? c : NULL;
+}
+
+/* The same for a call that reads, writes, or is about to wait. */
+static inline struct conn *fd_reads(int fd, int flags)
+{
+	struct conn *c = fd_conn(fd);
+
+	return unlikely(c != NULL) && (conn_ours(fd, c) ||
+				       (conn_is_young(c) && young_reads(fd, c, flags))) ? c : NULL;
+}
+
+static inline struct conn *fd_writes(int fd, size_t bytes)
+{
+	struct conn *c = fd_conn(fd);
+
+	return unlikely(c != NULL) && (conn_ours(fd, c) ||
+				       (conn_is_young(c) && young_writes(fd, c, bytes))) ? c : NULL;
+}
+
+static inline struct conn *fd_waits(int fd)
+{
+	struct conn *c = fd_conn(fd);
+
+	return unlikely(c != NULL) && (conn_ours(fd, c) ||
+				       (conn_is_young(c) && young_settle(fd, c))) ? c : NULL;
 }
 
 int sock_socket(int domain, int type, int protocol);

@@ -6,7 +6,7 @@
  *
  *  socket      a TCP socket is remembered while there is a daemon
  *  listen      LISTEN, so that SYNs to this port take the path on which claims are possible
- *  accept      CLAIM at once: the answer comes before the program sees the fd
+ *  accept      CLAIM at once: the answer comes before the program sees the fd; or later (young.c)
  *  connect     CONNECT first, so that the SYN is watched; CLAIM when it is established, which for a
  *              non-blocking socket is at its first use (conn_promote)
  *  close       the entry goes, then the real fd; the daemon learns of the release from Linux
@@ -127,6 +127,15 @@ static void conn_begin(struct conn *c)
 {
 	atomic_store_explicit(&c->mode, CONN_OURS, memory_order_release);
 	ep_conn_claimed(c);
+}
+
+int conn_claim_now(int fd, struct conn *c)
+{
+	int err = conn_claim(fd, c, TP_CTL_CLAIM);
+
+	if (!err)
+		conn_begin(c);
+	return err;
 }
 
 static bool is_established(int fd)
@@ -275,17 +284,20 @@ static void share_listener(int fd, struct conn *c)
 	errno = saved;
 }
 
-static void claim_accepted(int fd)
+static void take_accepted(int fd, struct conn *listener)
 {
-	struct conn *c = conn_new(CONN_SOCK);
+	bool young = young_begins(listener);
+	struct conn *c = conn_new(young ? CONN_YOUNG : CONN_SOCK);
 
 	if (!c)
 		return;
-	if (conn_claim(fd, c, TP_CTL_CLAIM) < 0 || !fd_set_conn(fd, c)) {
+	c->listener = listener;
+	if ((!young && conn_claim(fd, c, TP_CTL_CLAIM) < 0) || !fd_set_conn(fd, c)) {
 		conn_free(c);
 		return;
 	}
-	conn_begin(c);
+	if (!young)
+		conn_begin(c);
 }
 
 int sock_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags, bool has_flags)
@@ -303,7 +315,7 @@ int sock_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags, bool h
 	if (fd_word(got))
 		fd_forget(got);
 	if (l && atomic_load(&l->mode) == CONN_LISTEN && !in_vfork_child() && ctl_up())
-		claim_accepted(got);
+		take_accepted(got, l);
 	errno = saved;
 	return got;
 }

@@ -24,7 +24,7 @@
 bool wait_any_ours(const struct pollfd *fds, nfds_t n)
 {
 	for (nfds_t i = 0; i < n; i++)
-		if (unlikely(fd_word(fds[i].fd)) && (fd_ours(fds[i].fd) ||
+		if (unlikely(fd_word(fds[i].fd)) && (fd_waits(fds[i].fd) ||
 						     fd_get(fds[i].fd, TAG_EPOLL)))
 			return true;
 	return false;
@@ -307,7 +307,7 @@ bool wait_select_ours(int n, const fd_set *r, const fd_set *w, const fd_set *x)
 	for (int fd = 0; fd < n; fd++)
 		if (unlikely(fd_word(fd)) &&
 		    (in_set(r, fd) || in_set(w, fd) || in_set(x, fd)) &&
-		    (fd_ours(fd) || fd_get(fd, TAG_EPOLL)))
+		    (fd_waits(fd) || fd_get(fd, TAG_EPOLL)))
 			return true;
 	return false;
 }

@@ -371,7 +371,7 @@ static void reply_slot(struct tp_ctl *m, const struct conn *c)
 static int refuse(struct tp_ctl *m, enum tp_reason reason)
 {
 	m->reason = reason;
-	return -EOPNOTSUPP;
+	return reason == TP_WHY_BUSY ? -EAGAIN : -EOPNOTSUPP;
 }
 
 static int do_claim(struct slow *s, struct app *a, struct tp_ctl *m)

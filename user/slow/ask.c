@@ -10,13 +10,13 @@
 
 #include "attach.h"
 
-int ask_linux(const struct attached *att, const struct tp_flow_key *key,
+int ask_after(const struct attached *att, const struct tp_flow_key *key, enum tp_ask_op op,
 	      struct tp_answer *ret_answer)
 {
 	struct {
 		uint8_t eth[ETH_HLEN];
-		struct tp_flow_key key;
-	} __attribute__((packed)) frame = { .key = *key };
+		struct tp_question q;
+	} __attribute__((packed)) frame = { .q = { .key = *key, .op = op } };
 	struct __sk_buff skb = { .ifindex = (uint32_t)att->nic.ifindex };
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = &frame, .data_size_in = sizeof(frame),
 		    .ctx_in = &skb, .ctx_size_in = sizeof(skb));

@@ -232,9 +232,9 @@ static uint32_t ticks_a_second(void)
 	return (uint32_t)((1000000000 + tick.tv_nsec / 2) / tick.tv_nsec);
 }
 
-static int load_ask(struct attached *att)
+static int load_ask(struct attached *att, const struct bpf_object_open_opts *opts)
 {
-	struct ask_bpf *s = att->private->ask = ask_bpf__open();
+	struct ask_bpf *s = att->private->ask = ask_bpf__open_opts(opts);
 	int err;
 
 	if (!s)
@@ -275,7 +275,7 @@ static int load(struct attached *att)
 	if (!err)
 		err = load_tc(att, &opts);
 	if (!err)
-		err = load_ask(att);
+		err = load_ask(att, &opts);
 	if (err)
 		return err;
 	take_map_fds(att);

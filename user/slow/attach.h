@@ -67,10 +67,18 @@ int attach_set_mtu(struct attached *att, uint32_t mtu);
 /* The NIC's Ethernet address changed. */
 void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN]);
 
-/* ask.c: what Linux knows of the connection @key now. 0, or -errno if the program failed;
- * "no such socket" is 0 with found == 0.
+/* ask.c: what Linux knows of the connection @key, after @op was done to its entry in tp_flows. 0,
+ * or -errno if the program failed; "no such socket" is 0 with found == 0.
  */
-int ask_linux(const struct attached *att, const struct tp_flow_key *key,
+int ask_after(const struct attached *att, const struct tp_flow_key *key, enum tp_ask_op op,
 	      struct tp_answer *ret_answer);
+static inline int ask_linux(const struct attached *att, const struct tp_flow_key *key,
+			    struct tp_answer *ret_answer)
+{
+	return ask_after(att, key, TP_ASK_LOOK, ret_answer);
+}
+
+/* count.c: how often this verdict (enum tp_verdict) was come to. */
+uint64_t verdict_count(const struct attached *att, uint32_t verdict);
 
 #endif

@@ -1,38 +1,45 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * claim.c - RELAY -> HOLD -> FAST, the only place where a connection becomes ours.
+ * claim.c - WATCH -> HOLD -> FAST, the only place where a connection becomes ours.
  *
  * The order, and what each step rules out
  *
- *  1 drain ring and TAP	what was recorded in RELAY goes to Linux and to the wire as ever
- *  2 tp_flows HOLD		from here on no frame of the peer reaches Linux: XDP sends them to
- *				the ring, tc ingress what slipped past it to the TAP; all kept
- *  3 drain the TAP		Linux's ACK of the handshake may stand there: on to the wire
- *  4 tp_cookies CLAIMED	a release from here on is reported
- *  5 ask Linux			until its answer is whole and still: see still(). Then the slot
- *  6 FAST_CMD_INSTALL		then the kept frames of the peer, by INJECT
- *  7 tp_flows FAST		XDP redirects to the AF_XDP socket
- *  8 kept frames of Linux	are requests now (from_linux.c)
+ *  1 tp_cookies CLAIMED	a release from here on is reported
+ *  2 hold and ask Linux	in one run of tp_ask. From here on no frame of the peer reaches Linux:
+ *				XDP sends them to the ring, tc ingress what slipped past it to the
+ *				TAP; and what Linux sends goes to the TAP. All kept
+ *  3 ask again		until the answer is whole and still: see still(). Then the slot
+ *  4 FAST_CMD_INSTALL		then the kept frames of the peer, by INJECT
+ *  5 tp_flows FAST		XDP redirects to the AF_XDP socket
+ *  6 kept frames of Linux	are requests now (from_linux.c)
+ *
+ * How far Linux was given the peer's bytes is noted by tc ingress in the entry itself, before it
+ * looks at the state for the last time (tc.bpf.c). So each segment is either in to_linux when 2
+ * reads it, and Linux shows it in rcv_nxt sooner or later, or is kept.
  *
  *  race							why it does no harm
- *  XDP read RELAY before 2, writes its record after 3		phase decides, not the record: kept
- *  XDP read HOLD before 7, writes its record after it		phase FAST: injected
- *  a frame is redirected before the thread has INSTALL		taken before an unknown frame is
+ *  a segment is between tc and Linux's socket at 2		rcv_nxt is behind to_linux, or Linux is
+ *								busy: ask again, then leave it
+ *  tc noted a segment and then saw the hold			to_linux is ahead of Linux for good:
+ *								refused, the segment goes on to Linux
+ *  XDP read HOLD before 5, writes its record after it		phase FAST: injected
+ *  a frame is redirected before the thread has INSTALL	taken before an unknown frame is
  *								given up (fast.h)
- *  Linux holds a frame of the peer in its backlog		rcv_nxt is behind what was relayed:
- *								ask again, then leave it to Linux
- *  a program without shim writes between 5 and 7		data from Linux in FAST: handed back
- *  the program closes before 4				the answer shows it: refused
- *  the program closes after 4				the release is in the ring; FIN is
- *								kept by 3 or met in FAST
+ *  Linux sends data, or has some in flight			write_seq is not snd_una: refused
+ *  an ACK of Linux passed tc just before 2			its numbers are the wire's: late, true
+ *  a program without shim writes between 3 and 5		data from Linux in FAST: handed back
+ *  the program closes before 1				the answer shows it: refused
+ *  the program closes after 1				the release is in the ring; FIN is
+ *								kept or met in FAST
  *  the daemon is killed in between				HOLD: the peer's frames are dropped
  *								until `taspilot detach`
  *
- * Any failure before 6 restores RELAY, and the kept frames go where they would have gone:
- * plain Linux.
+ * Any failure before 4 restores WATCH. But when frames of the peer were kept meanwhile they go to
+ * Linux past tc ingress, unnoted: then the entry goes, and plain Linux remains.
  */
 #include "claim.h"
 
+#include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,27 +72,52 @@ static enum tp_reason permitted(const struct claim *ask, const struct tp_answer 
 	return a->sk_err ? TP_WHY_STATE : TP_WHY_NONE;
 }
 
-/* Nothing in flight, nothing queued, and Linux has taken all that it was given. */
-static bool still(const struct conn *c, const struct tp_answer *a)
+/* The program's bytes are all acknowledged. No acknowledgment comes through while we hold. */
+static bool all_sent(const struct tp_answer *a)
 {
-	return !a->busy && !a->ooo && a->snd_una == a->snd_nxt && a->snd_una == a->write_seq &&
-	       a->rcv_nxt == c->track.to_linux;
+	return a->snd_una == a->snd_nxt && a->snd_una == a->write_seq;
 }
 
-static enum tp_reason ask(struct slow *s, const struct claim *cl, const struct conn *c,
-			  struct tp_answer *ret_answer)
+/* Linux has taken all that it was given. */
+static bool still(const struct tp_answer *a)
+{
+	return !a->busy && !a->ooo && a->rcv_nxt == a->entry.to_linux;
+}
+
+/* A stray number beyond Linux's window hides what came before it. tp_ask has taken it back: another
+ * attempt may succeed.
+ */
+static bool is_implausible(const struct tp_answer *a)
+{
+	return (int32_t)(a->entry.to_linux - (a->rcv_wup + a->rcv_wnd)) > 0;
+}
+
+/* Is it this connection, under this name on the wire? */
+static bool is_held(const struct tp_answer *a)
+{
+	return a->entry.state == TP_HOLD && a->entry.seen_in && a->entry.seen_out;
+}
+
+static enum tp_reason hold(struct slow *s, const struct claim *cl, struct tp_answer *ret_answer)
 {
 	static const struct timespec pause = { .tv_nsec = ASK_PAUSE_NS };
+	enum tp_ask_op op = TP_ASK_HOLD;
 	enum tp_reason reason;
 
-	for (int i = 0; i < ASK_TRIES; i++) {
+	for (int i = 0; i < ASK_TRIES; i++, op = TP_ASK_LOOK) {
 		if (i)
 			nanosleep(&pause, NULL);
-		if (ask_linux(s->att, &cl->key, ret_answer))
+		if (ask_after(s->att, &cl->key, op, ret_answer))
 			return TP_WHY_INTERNAL;
 		reason = permitted(cl, ret_answer);
-		if (reason || still(c, ret_answer))
+		if (reason)
 			return reason;
+		if (!is_held(ret_answer))
+			return TP_WHY_NO_FLOW;
+		if (!all_sent(ret_answer) || is_implausible(ret_answer))
+			return TP_WHY_BUSY;
+		if (still(ret_answer))
+			return TP_WHY_NONE;
 	}
 	return TP_WHY_BUSY;
 }
@@ -140,7 +172,7 @@ static enum tp_reason take_slot(struct slow *s, const struct claim *cl, struct c
 {
 	struct slot_begin b = {
 		.cookie = cl->cookie,
-		.thread = c->track.queue % fast_threads(s->fast),
+		.thread = a->entry.queue % fast_threads(s->fast),
 		.linux_rx = a->rcv_nxt - a->copied_seq,
 		.mss = a->mss_cache,
 		.rx_max = 1U << tcp->rx_order_max,
@@ -168,8 +200,13 @@ static void give_slot_back(struct slow *s, struct conn *c)
 	c->region = NULL;
 }
 
-static void remember(struct conn *c, const struct tp_answer *a)
+static void remember(const struct slow *s, struct conn *c, const struct tp_answer *a)
 {
+	struct wire_eth eth = { .ethertype = htons(WIRE_ETH_IP) };
+
+	memcpy(eth.dst, a->entry.next_hop, sizeof(eth.dst));
+	memcpy(eth.src, s->att->nic.mac, sizeof(eth.src));
+	memcpy(c->eth, &eth, sizeof(c->eth));
 	c->linux_una = a->snd_una;
 	c->linux_rcv = a->rcv_nxt;
 	c->linux_wnd = a->snd_wnd;
@@ -177,8 +214,9 @@ static void remember(struct conn *c, const struct tp_answer *a)
 	c->snd_wscale = a->snd_wscale;
 	c->rcv_wscale = a->rcv_wscale;
 	c->ts_offset = a->ts_offset;
-	c->track.has_ts = a->ts_ok;
-	c->track.ttl = a->ttl;
+	c->has_ts = a->ts_ok;
+	c->ttl = a->ttl;
+	c->linux_tsval = (uint32_t)(s->now_ns / NS_PER_MS) + a->ts_offset;
 	c->probed_ns = 0;
 	c->wants_back = false;
 	c->released = c->freeing = c->fin_asked = c->peer_first = c->fin_told = false;
@@ -201,13 +239,13 @@ static int install(struct slow *s, struct conn *c, const struct tp_answer *a,
 		.tcp = *tcp,
 	};
 
-	memcpy(in.eth, c->track.eth, sizeof(in.eth));
+	memcpy(in.eth, c->eth, sizeof(in.eth));
 	return slow_tell(s, c->thread, &(struct fast_cmd){ .kind = FAST_CMD_INSTALL,
 							   .flow_id = c->flow_id,
 							   .install = &in });
 }
 
-/* The kept frames, as frames of the phase that @c is in now. */
+/* The kept frames, as frames of the phase that @c is in now, or of nobody's. */
 static void deliver_kept(struct slow *s, struct conn *c)
 {
 	struct list frames;
@@ -230,17 +268,16 @@ static enum tp_reason switch_over(struct slow *s, const struct claim *cl, struct
 {
 	struct tp_answer a;
 	struct tcp_begin tcp;
-	enum tp_reason reason;
+	enum tp_reason reason = hold(s, cl, &a);
 
-	relay_drain(s, TAP_ALL);
-	reason = ask(s, cl, c, &a);
 	if (reason)
 		return reason;
+	relay_drain(s, TAP_ALL);	/* Linux's ACKs, up to the numbers of the answer */
 	fill_tcp(s, &a, &tcp);
 	reason = take_slot(s, cl, c, &a, &tcp);
 	if (reason)
 		return reason;
-	remember(c, &a);
+	remember(s, c, &a);
 	if (install(s, c, &a, &tcp)) {
 		give_slot_back(s, c);
 		return TP_WHY_FULL;
@@ -248,28 +285,30 @@ static enum tp_reason switch_over(struct slow *s, const struct claim *cl, struct
 	return TP_WHY_NONE;
 }
 
-/* May @c be claimed at all? */
+/* May the connection be claimed at all? @c: what we know of its name. */
 static enum tp_reason claimable(struct slow *s, const struct claim *cl, const struct conn *c)
 {
 	if (slow_is_closing(s))
 		return TP_WHY_CLOSING;
-	if (!c)
-		return TP_WHY_NO_FLOW;
-	if (c->cookie && c->cookie == cl->cookie && c->phase == CONN_LINUX)
-		return TP_WHY_HANDED_BACK;
-	if (c->phase != CONN_RELAY || conn_by_cookie(&s->conns, cl->cookie))
-		return TP_WHY_STATE;
-	return c->track.odd ? TP_WHY_OPTIONS : TP_WHY_NONE;
+	if (conn_by_cookie(&s->conns, cl->cookie))
+		return c && c->phase == CONN_LINUX ? TP_WHY_HANDED_BACK : TP_WHY_STATE;
+	return c ? TP_WHY_STATE : TP_WHY_NONE;
 }
 
-/* Linux keeps it: as if nothing had been. */
-static void restore(struct slow *s, const struct claim *cl, struct conn *c)
+/* Linux keeps it. Frees @c. */
+static void refuse(struct slow *s, const struct claim *cl, struct conn *c)
 {
+	struct tp_answer a;
+
 	cookie_forget(s, cl->cookie, TP_COOKIE_CLAIMED | TP_COOKIE_CONNECT);
-	if (flowmap_set(s, c, CONN_RELAY)) {
+	ask_after(s->att, &c->key, TP_ASK_UNHOLD, &a);
+	upcall_drain(s, UPCALL_ALL);
+	relay_drain(s, TAP_ALL);
+	if (!held_is_empty(&c->held))
 		flowmap_forget(s, c);
-		conn_set_phase(&s->conns, c, CONN_RELAY, s->now_ns);
-	}
+	conn_unlink_key(&s->conns, c);
+	deliver_kept(s, c);
+	conn_free(&s->conns, c);
 }
 
 /* The entry exists, so that an update fails only for want of memory. It stays HOLD then: what
@@ -279,33 +318,28 @@ static void enter_fast(struct slow *s, struct conn *c)
 {
 	if (flowmap_set(s, c, CONN_FAST))
 		conn_set_phase(&s->conns, c, CONN_FAST, s->now_ns);
+	s->setups++;
 	expire_fast(s, c);
+	deliver_kept(s, c);
 }
 
 static enum tp_reason try_claim(struct slow *s, const struct claim *cl, struct conn **ret_conn)
 {
-	enum tp_reason reason;
-	struct conn *c;
+	struct conn *c = conn_find(&s->conns, &cl->key);
+	enum tp_reason reason = claimable(s, cl, c);
 
-	upcall_drain(s, UPCALL_ALL);
-	relay_drain(s, TAP_ALL);
-	c = conn_find(&s->conns, &cl->key);
-	reason = claimable(s, cl, c);
 	if (reason)
 		return reason;
-	if (flowmap_set(s, c, CONN_CLAIM))
+	c = conn_new(&s->conns, &cl->key, s->now_ns);
+	if (!c)
 		return TP_WHY_INTERNAL;
-
-	reason = cookie_set(s, cl->cookie, TP_COOKIE_CLAIMED) ? TP_WHY_FULL : TP_WHY_NONE;
-	if (!reason)
-		reason = switch_over(s, cl, c);
+	reason = cookie_set(s, cl->cookie, TP_COOKIE_CLAIMED) ? TP_WHY_FULL : switch_over(s, cl, c);
 	c->reason = reason;
 	if (reason)
-		restore(s, cl, c);
+		refuse(s, cl, c);
 	else
 		enter_fast(s, c);
 	*ret_conn = c;
-	deliver_kept(s, c);	/* may free a refused one */
 	return reason;
 }
 

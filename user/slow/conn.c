@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * conn.c - the table of connections. What they do is in track.c, claim.c, handback.c.
+ * conn.c - the table of connections. What they do is in claim.c and handback.c.
  *
  * The hash of a 4-tuple is keyed, since peers choose half of it. A flow_id is an index that
  * XDP writes before each frame of the flow; the fast thread has forgotten it (FAST_EV_FREED)
@@ -110,16 +110,15 @@ struct conn *conn_new(struct conns *cs, const struct tp_flow_key *key, uint64_t 
 	if (!c)
 		return NULL;
 	c->key = *key;
-	c->phase = CONN_WATCH;
+	c->phase = CONN_CLAIM;
 	c->since_ns = now_ns;
 	c->reason = TP_WHY_UNCLAIMED;
-	track_init(&c->track);
 	held_init(&c->held);
 	list_init(&c->by_cookie);
 	list_init(&c->due);
 	list_add_tail(key_bucket(cs, key), &c->by_key);
 	cs->count++;
-	cs->in[CONN_WATCH]++;
+	cs->in[CONN_CLAIM]++;
 	return c;
 }
 
@@ -185,9 +184,8 @@ bool conn_key_has_end(const struct tp_flow_key *key, const struct tp_end *end)
 const char *conn_phase_name(enum conn_phase phase)
 {
 	static const char *const name[] = {
-		[CONN_WATCH] = "WATCH", [CONN_RELAY] = "RELAY", [CONN_CLAIM] = "HOLD",
-		[CONN_FAST] = "FAST",	[CONN_BACK] = "HOLD",	[CONN_LINUX] = "LINUX",
-		[CONN_DEAD] = "DEAD",	[CONN_GONE] = "GONE",
+		[CONN_CLAIM] = "HOLD",	[CONN_FAST] = "FAST", [CONN_BACK] = "HOLD",
+		[CONN_LINUX] = "LINUX", [CONN_DEAD] = "DEAD", [CONN_GONE] = "GONE",
 	};
 
 	return name[phase];

@@ -5,6 +5,7 @@
 #ifndef TASPILOT_SLOW_CONN_H
 #define TASPILOT_SLOW_CONN_H
 
+#include <net/ethernet.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,27 +15,23 @@
 #include "held.h"
 #include "taspilot/bpf_abi.h"
 #include "taspilot/ctl_abi.h"
-#include "track.h"
 
 struct region;
 
 /* Where a connection stands. tp_flows is written by flowmap.c only, always together with it.
  *
  *  phase   tp_flows   frames of the peer     frames of Linux          left by
- *  WATCH   WATCH      to Linux, tracked      to the wire, tracked     ACK, RST, expiry
- *  RELAY   RELAY      the same               the same                 claim, RST, expiry
  *  CLAIM   HOLD       kept                   pure ACK: wire; kept     claim.c, in one call
  *  FAST    FAST       injected               a request (handback.c)   QUIET, DEAD, RST
  *  BACK    HOLD       kept                   pure ACK: swallowed      Linux has taken the news
- *  LINUX   LINUX      translated (late ones) translated (late ones)   expiry, SYN-ACK, claim
+ *  LINUX   LINUX      translated (late ones) translated (late ones)   expiry, SYN-ACK
  *  DEAD    HOLD       SYN kept, else dropped swallowed                Linux's socket is gone
  *  GONE    none       -                      -                        release of its socket
  *
  * GONE is not found by 4-tuple: only its slot is still in use, by a program that has not closed.
+ * What is not in this table has an entry in WATCH, or none.
  */
 enum conn_phase {
-	CONN_WATCH,
-	CONN_RELAY,
 	CONN_CLAIM,
 	CONN_FAST,
 	CONN_BACK,
@@ -46,9 +43,8 @@ enum conn_phase {
 struct conn {
 	struct list by_key, by_cookie, due;	/* due: expire.c */
 	struct tp_flow_key key;
-	uint64_t cookie;		/* 0: never claimed */
+	uint64_t cookie;		/* 0: not claimed yet */
 	enum conn_phase phase;
-	struct track track;
 	uint64_t since_ns;		/* when this phase began */
 
 	/* claim.c; valid from FAST on */
@@ -61,8 +57,11 @@ struct conn {
 	uint32_t linux_una, linux_rcv;	/* Linux stands here */
 	uint32_t linux_wnd;		/* the peer's window, as it knows it */
 	uint32_t wire_first;		/* sequence number of tx position 0 */
-	uint8_t rcv_wscale, snd_wscale;
+	uint8_t rcv_wscale, snd_wscale, ttl;
+	bool has_ts;
 	uint32_t ts_offset;		/* of Linux's clock */
+	uint32_t linux_tsval;		/* newest that Linux may have sent */
+	uint8_t eth[ETH_HLEN];		/* how Linux's frames begin */
 
 	/* handback.c */
 	bool fin_asked;			/* Linux sent FIN */
@@ -120,7 +119,7 @@ struct conn *conn_find(struct conns *cs, const struct tp_flow_key *key);
 struct conn *conn_by_cookie(struct conns *cs, uint64_t cookie);
 struct conn *conn_by_flow(struct conns *cs, uint32_t flow_id);
 
-/* NULL: out of memory. In phase WATCH. */
+/* NULL: out of memory. In phase CLAIM. */
 struct conn *conn_new(struct conns *cs, const struct tp_flow_key *key, uint64_t now_ns);
 void conn_set_phase(struct conns *cs, struct conn *c, enum conn_phase phase, uint64_t now_ns);
 void conn_set_cookie(struct conns *cs, struct conn *c, uint64_t cookie);

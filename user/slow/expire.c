@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * expire.c - handshakes that lead nowhere, connections that nobody claims, sockets that have
- * gone: found by time.
+ * expire.c - sockets that have gone, and what else shows by time alone.
  *
  * A wheel of lists, one a tick; a connection stands in at most one. What is due:
  *
- *  WATCH	no handshake within 10 s: no longer watched; it stays Linux's
- *  RELAY	unclaimed for 2 s: the same
  *  FAST	a keepalive probe waits for the peer. Every 5 s: has Linux given its socket up
  *		without a word (its RST needs a neighbour that answers)
  *  BACK, DEAD	has Linux understood by now
@@ -20,10 +17,7 @@
 #include "handback.h"
 #include "keepalive.h"
 #include "slow.h"
-#include "watch.h"
 
-#define WATCH_MS	10000U
-#define RELAY_MS	2000U
 #define LINUX_MS	1000U
 #define LINUX_MAX_MS	4000U
 #define DRAINING_MS	200U		/* somebody waits for the last one */
@@ -47,11 +41,6 @@ static void expire_in(struct slow *s, struct conn *c, uint32_t ms)
 
 	list_del(&c->due);
 	list_add_tail(&s->expire.wheel[at % EXPIRE_WHEEL], &c->due);
-}
-
-void expire_watch(struct slow *s, struct conn *c)
-{
-	expire_in(s, c, c->phase == CONN_WATCH ? WATCH_MS : RELAY_MS);
 }
 
 void expire_fast(struct slow *s, struct conn *c)
@@ -108,10 +97,6 @@ static void look_at_fast(struct slow *s, struct conn *c)
 static void look_at(struct slow *s, struct conn *c)
 {
 	switch (c->phase) {
-	case CONN_WATCH:
-	case CONN_RELAY:
-		watch_end(s, c);
-		return;
 	case CONN_FAST:
 		look_at_fast(s, c);
 		return;

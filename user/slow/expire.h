@@ -24,7 +24,6 @@ void expire_init(struct slow *s);
 void expire_run(struct slow *s);
 
 /* When @c is looked at next; each replaces the one before. */
-void expire_watch(struct slow *s, struct conn *c);
 void expire_fast(struct slow *s, struct conn *c);
 void expire_linux(struct slow *s, struct conn *c);
 void expire_soon(struct slow *s, struct conn *c);	/* next tick */

@@ -152,7 +152,7 @@ static void pass_ack(struct slow *s, struct conn *c, const struct segment *seg)
 	if (seg->has_ts && seq_after(seg->tsval, c->last.ts_recent))
 		c->last.ts_recent = seg->tsval;
 	if (seg->has_ts)
-		c->track.linux_tsval = seg->tsecr;
+		c->linux_tsval = seg->tsecr;
 	c->last.snd_wnd = (uint32_t)seg->window << c->snd_wscale;
 	if (seq_after(seg->ack - c->tx_delta, c->linux_una))
 		c->linux_una = seg->ack - c->tx_delta - c->last.fin_acked;
@@ -194,7 +194,7 @@ void feed_from_linux(struct slow *s, struct conn *c, const struct segment *seg,
 		     const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len)
 {
 	if (seg->has_ts)
-		c->track.linux_tsval = seg->tsval;
+		c->linux_tsval = seg->tsval;
 	if (seg->len || seg->flags & WIRE_FIN)
 		feed_translate(s, c, seg, vnet, frame, len);
 	if (seg->flags & WIRE_ACK)

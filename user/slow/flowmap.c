@@ -11,9 +11,8 @@
 static uint32_t entry_state(enum conn_phase phase)
 {
 	static const uint32_t state[] = {
-		[CONN_WATCH] = TP_WATCH, [CONN_RELAY] = TP_RELAY, [CONN_CLAIM] = TP_HOLD,
-		[CONN_FAST] = TP_FAST,	 [CONN_BACK] = TP_HOLD,	  [CONN_LINUX] = TP_LINUX,
-		[CONN_DEAD] = TP_HOLD,	 [CONN_GONE] = TP_NONE,
+		[CONN_CLAIM] = TP_HOLD,	 [CONN_FAST] = TP_FAST, [CONN_BACK] = TP_HOLD,
+		[CONN_LINUX] = TP_LINUX, [CONN_DEAD] = TP_HOLD, [CONN_GONE] = TP_NONE,
 	};
 
 	return state[phase];

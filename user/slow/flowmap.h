@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * flowmap.h - the only writer of tp_flows, tp_cookies and tp_listeners.
+ * flowmap.h - writes tp_flows of the connections that are ours, tp_cookies and tp_listeners.
  *
  * A connection's phase and its entry change together, here: first the entry, so that what the
  * slow path does next happens with XDP and tc in the new state. An update replaces the whole

@@ -37,7 +37,7 @@ static void in_fast(struct slow *s, struct conn *c, const struct segment *seg,
 		    const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len)
 {
 	if (seg->has_ts)
-		c->track.linux_tsval = seg->tsval;
+		c->linux_tsval = seg->tsval;
 	switch (made_request(seg, c->linux_una)) {
 	case MADE_REQ_NOTHING:
 		return;
@@ -63,11 +63,6 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		    const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len)
 {
 	switch (c->phase) {
-	case CONN_WATCH:
-	case CONN_RELAY:
-		watch_linux(s, c, seg, frame);	/* may free c */
-		relay_to_wire(s, vnet, frame, len);
-		return;
 	case CONN_CLAIM:
 		claim_from_linux(s, c, seg, vnet, frame, len);
 		return;
@@ -98,10 +93,11 @@ void from_linux(struct slow *s, const struct virtio_net_hdr *vnet, uint8_t *fram
 	if (seg.flags & WIRE_FIN)
 		upcall_drain(s, UPCALL_ALL);
 	c = conn_find(&s->conns, &seg.key);
-	if (c && c->phase == CONN_LINUX && (watch_is_syn(&seg) || watch_is_synack(&seg)))
-		c = watch_again(s, c);
-	else if (!c && watch_is_syn(&seg))
-		c = watch_begin(s, &seg.key);
+	if (c && c->phase == CONN_LINUX && (watch_is_syn(&seg) || watch_is_synack(&seg))) {
+		handback_gone(s, c);
+		watch_linux_syn(s, &seg, frame);
+		c = NULL;
+	}
 	if (c)
 		to_conn(s, c, &seg, vnet, frame, len);
 	else

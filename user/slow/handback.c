@@ -160,12 +160,12 @@ static void made_begin(const struct conn *c, struct made_flow *f)
 {
 	*f = (struct made_flow){
 		.key = c->key,
-		.ttl = c->track.ttl,
-		.has_ts = c->track.has_ts,
+		.ttl = c->ttl,
+		.has_ts = c->has_ts,
 		.tsval = c->last.ts_recent,
-		.tsecr = c->track.linux_tsval,
+		.tsecr = c->linux_tsval,
 	};
-	memcpy(f->eth, c->track.eth, sizeof(f->eth));
+	memcpy(f->eth, c->eth, sizeof(f->eth));
 }
 
 void handback_say(struct slow *s, const struct conn *c, enum made_to to,
@@ -332,8 +332,6 @@ static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 	bool over = !a->found && a->tcp_state != TCP_TIME_WAIT;
 	bool ended = handback_end_time_wait(s, c, a);
 
-	if (a->found)
-		c->track.to_linux = a->rcv_nxt;
 	c->feeding = false;
 	if (flowmap_set(s, c, CONN_LINUX)) {
 		expire_soon(s, c);	/* no memory: try again */

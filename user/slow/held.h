@@ -36,6 +36,8 @@ static inline void held_init(struct held *h)
 	h->count = 0;
 }
 
+static inline bool held_is_empty(const struct held *h) { return list_empty(&h->frames); }
+
 /* Keep a copy. False: full. */
 bool held_put(struct held *h, enum seg_from from, uint32_t queue, const struct virtio_net_hdr *vnet,
 	      const uint8_t *frame, uint32_t len);

@@ -22,10 +22,10 @@ static void answer(struct slow *s, struct conn *c)
 {
 	struct made_flow f = {
 		.key = c->key,
-		.ttl = c->track.ttl,
-		.has_ts = c->track.has_ts,
+		.ttl = c->ttl,
+		.has_ts = c->has_ts,
 		.tsval = c->last.ts_recent,
-		.tsecr = c->track.linux_tsval,
+		.tsecr = c->linux_tsval,
 	};
 	struct made_seg seg = {
 		.seq = c->linux_rcv + c->fin_told,
@@ -35,7 +35,7 @@ static void answer(struct slow *s, struct conn *c)
 	};
 	uint8_t frame[MADE_FRAME_MAX];
 
-	memcpy(f.eth, c->track.eth, sizeof(f.eth));
+	memcpy(f.eth, c->eth, sizeof(f.eth));
 	relay_to_linux(s, NULL, frame, (uint32_t)made_build(&f, MADE_TO_LINUX, &seg, frame));
 	c->probed_ns = 0;
 	c->probing = false;

@@ -77,8 +77,6 @@ static void begin_leaving(struct slow *s)
 	conn_each(&s->conns, c) {
 		if (c->phase == CONN_FAST)
 			handback_begin(s, c, TP_WHY_CLOSING);
-		else if (c->phase == CONN_WATCH || c->phase == CONN_RELAY)
-			watch_end(s, c);
 	}
 }
 
@@ -166,6 +164,7 @@ static void timer_ready(struct loop_source *src, uint32_t events)
 	s->now_ns = clock_ns();
 	beat(s);
 	expire_run(s);
+	watch_sweep(s);
 	apps_expire(s);
 	ctl_expire(s);
 	bulk_run(s);

@@ -72,7 +72,7 @@ static void add(struct neigh *g, __be32 ip, const uint8_t mac[ETH_ALEN])
 
 static uint8_t *next_hop(struct conn *c)
 {
-	return c->track.eth;		/* destination comes first */
+	return c->eth;		/* destination comes first */
 }
 
 static void moved(struct slow *s, const uint8_t old[ETH_ALEN], const uint8_t new[ETH_ALEN])
@@ -176,7 +176,7 @@ static void ask_mss(struct slow *s)
 	struct conn *c;
 
 	conn_each(&s->conns, c) {
-		uint32_t head = WIRE_IP_LEN + WIRE_TCP_LEN + (c->track.has_ts ? 12 : 0);
+		uint32_t head = WIRE_IP_LEN + WIRE_TCP_LEN + (c->has_ts ? 12 : 0);
 		uint32_t most = s->att->nic.mtu - head;
 
 		if (c->phase != CONN_FAST || ask_linux(s->att, &c->key, &a) || !a.found)

@@ -5,28 +5,15 @@
 #include "report.h"
 
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "slow.h"
 
-/* Sums over all CPUs. */
 static void read_verdicts(struct slow *s, uint64_t ret_count[TP_VERDICT_COUNT])
 {
-	int cpus = libbpf_num_possible_cpus();
-	uint64_t *per_cpu = cpus > 0 ? calloc((size_t)cpus, sizeof(*per_cpu)) : NULL;
-
-	for (uint32_t v = 0; v < TP_VERDICT_COUNT; v++) {
-		ret_count[v] = 0;
-		if (!per_cpu || bpf_map_lookup_elem(s->att->count_fd, &v, per_cpu))
-			continue;
-		for (int i = 0; i < cpus; i++)
-			ret_count[v] += per_cpu[i];
-	}
-	free(per_cpu);
+	for (uint32_t v = 0; v < TP_VERDICT_COUNT; v++)
+		ret_count[v] = verdict_count(s->att, v);
 }
 
 static void report_verdicts(const uint64_t count[TP_VERDICT_COUNT], struct text *t)

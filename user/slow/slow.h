@@ -5,7 +5,7 @@
  *	main.c		start, signals, heartbeat, the way out	loop.c	  the epoll loop
  *	upcall.c	frames and releases out of tp_slow	relay.c	  TAP and wire
  *	from_linux.c	what Linux's frames mean		icmp.c	  errors about our flows
- *	watch.c, track.c	connections that are Linux's
+ *	watch.c		connections that are Linux's	ask.c	  what Linux knows of one
  *	claim.c		Linux's -> ours				handback.c  ours -> Linux's
  *	feed.c		unread bytes that go back with it
  *	flowmap.c	the only writer of the maps		conn.c	  the table
@@ -37,6 +37,7 @@
 #include "region.h"
 #include "relay.h"
 #include "upcall.h"
+#include "watch.h"
 #include "why.h"
 
 /*  RUNNING   claims are taken
@@ -56,7 +57,7 @@ struct slow {
 	uint64_t leaving_ns;		/* since when it is in this life */
 	bool told_draining;
 	uint64_t now_ns, started_ns;
-	uint64_t setups;		/* handshakes seen complete */
+	uint64_t setups;		/* connections claimed */
 
 	/* of Linux, for what a socket does not say itself */
 	uint32_t rmem_max, wmem_max;
@@ -66,6 +67,7 @@ struct slow {
 	struct relay relay;
 	struct upcall upcall;
 	struct expire expire;
+	struct sweep sweep;
 	struct apps apps;
 	struct ctl ctl;
 	struct neigh neigh;

@@ -31,7 +31,6 @@
 #include "icmp.h"
 #include "segment.h"
 #include "slow.h"
-#include "track.h"
 #include "watch.h"
 
 #define RING_BUDGET	256		/* records a turn */
@@ -74,11 +73,6 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		    uint32_t queue)
 {
 	switch (c->phase) {
-	case CONN_WATCH:
-	case CONN_RELAY:
-		watch_wire(s, c, seg, queue);	/* may free c */
-		relay_to_linux(s, vnet, frame, len);
-		return;
 	case CONN_CLAIM:
 		held_put(&c->held, SEG_FROM_WIRE, queue, vnet, frame, len);
 		return;
@@ -124,7 +118,7 @@ void from_wire(struct slow *s, const struct virtio_net_hdr *vnet, uint8_t *frame
 	}
 	c = conn_find(&s->conns, &seg.key);
 	if (!c && watch_is_syn(&seg))
-		c = watch_begin(s, &seg.key);
+		watch_peer_syn(s, &seg, queue);
 	if (c)
 		to_conn(s, c, &seg, vnet, frame, len, queue);
 	else

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * watch.h - connections in WATCH and RELAY: Linux's, seen passing by. See watch.c.
+ * watch.h - connections in WATCH are Linux's, and the kernel's programs look after them: XDP and
+ * tc begin WATCH with a SYN and end it with FIN or RST (bpf/maps.h). What is left for us is
+ * in watch.c.
  */
 #ifndef TASPILOT_SLOW_WATCH_H
 #define TASPILOT_SLOW_WATCH_H
@@ -22,15 +24,27 @@ static inline bool watch_is_synack(const struct segment *s)
 	return (s->flags & (WIRE_SYN | WIRE_ACK | WIRE_RST | WIRE_FIN)) == (WIRE_SYN | WIRE_ACK);
 }
 
-/* Begin to watch @key. NULL: enough are watched already, this one stays plain Linux's. */
-struct conn *watch_begin(struct slow *s, const struct tp_flow_key *key);
-/* A frame of @c is about to be relayed. May free @c: then it is plain Linux's. */
-void watch_wire(struct slow *s, struct conn *c, const struct segment *seg, uint32_t queue);
-void watch_linux(struct slow *s, struct conn *c, const struct segment *seg,
-		 const uint8_t eth[ETH_HLEN]);
-/* Linux began a new connection of the name of @c, which was handed back and is over. */
-struct conn *watch_again(struct slow *s, struct conn *c);
-/* Nobody claimed it: nothing to undo. Frees @c. */
-void watch_end(struct slow *s, struct conn *c);
+/* A SYN of the peer, or a SYN or SYN-ACK of Linux, comes by us and not by the kernel's programs,
+ * because its predecessor of the same name was ours, and is over.
+ */
+void watch_peer_syn(struct slow *s, const struct segment *seg, uint32_t queue);
+void watch_linux_syn(struct slow *s, const struct segment *seg, const uint8_t *frame);
+
+/* --- sweeping ---------------------------------------------------------------------------- */
+
+#define SWEEP_BATCH	512U
+
+struct sweep {
+	uint64_t due_ns;
+	uint64_t begun;			/* connections that had begun WATCH at the last sweep */
+	uint32_t left;			/* of these, how many it has left there */
+	bool running;
+	uint32_t cursor;		/* the kernel's */
+	struct tp_flow_key key[SWEEP_BATCH];
+	struct tp_flow_val val[SWEEP_BATCH];
+};
+
+/* A slice of the work; called every tick. */
+void watch_sweep(struct slow *s);
 
 #endif
