@@ -96,6 +96,26 @@ static void small_requests_stay_on_the_first_page(void **state)
 	finish(p);
 }
 
+/* stunnel gives up on a connection that says it is writable and then takes nothing. */
+static void a_ring_that_must_go_round_first_is_not_writable(void **state)
+{
+	static struct region region;
+	static struct tp_slot slot;
+	struct conn c = { .slot = &slot, .region = &region };
+
+	(void)state;
+	slot.state = TP_SLOT_FAST;
+	slot.tx_max = slot.tx_want = 65536;
+	slot.tx_geom = pipe_geom(16, 0);
+	slot.tx_tail = 40000;
+	slot.tx_head = slot.tx_guard = 65536;
+	assert_false(io_levels(&c) & EPOLLOUT);
+	slot.tx_guard = 0;
+	assert_true(io_levels(&c) & EPOLLOUT);
+	slot.tx_guard = slot.tx_tail = 65536;
+	assert_true(io_levels(&c) & EPOLLOUT);
+}
+
 struct job {
 	int fd;
 	unsigned int seed;
@@ -362,6 +382,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_ends_are_claimed_and_talk),
 		cmocka_unit_test(small_requests_stay_on_the_first_page),
+		cmocka_unit_test(a_ring_that_must_go_round_first_is_not_writable),
 		cmocka_unit_test(a_stream_longer_than_the_pipe_arrives_whole),
 		cmocka_unit_test(a_stream_survives_going_back_to_linux),
 		cmocka_unit_test(unread_bytes_are_read_after_going_back),

@@ -803,12 +803,24 @@ uint32_t io_unsent(struct conn *c, bool not_yet_sent)
 	return n > 0 ? (uint32_t)n : 0;
 }
 
+/* Would tx_make_room() find any? A ring at its largest may have to wait until it has gone round. */
+static bool tx_has_place(const struct tp_slot *s)
+{
+	uint64_t tail = atomic_load_explicit(&s->tx_tail, memory_order_acquire);
+	uint64_t head = atomic_load_explicit(&s->tx_head, memory_order_relaxed);
+	uint64_t geom = atomic_load_explicit(&s->tx_geom, memory_order_relaxed);
+	uint64_t guard = atomic_load_explicit(&s->tx_guard, memory_order_relaxed);
+
+	return head == tail || pipe_fits(geom, guard, tail, head + 1) ||
+	       pipe_order_for(geom, guard, tail, head, head + 1) <= order_for(s->tx_max);
+}
+
 /* Linux's rule: writable while at most two thirds of what may be queued is. */
 static bool tx_roomy(struct conn *c)
 {
 	uint32_t used = io_unsent(c, false), limit = tx_limit(c->slot);
 
-	return used + used / 2 <= limit && notsent_room(c);
+	return used + used / 2 <= limit && notsent_room(c) && tx_has_place(c->slot);
 }
 
 uint32_t io_levels(struct conn *c)
