@@ -218,6 +218,22 @@ static void unread_bytes_are_read_after_going_back(void **state)
 	finish(p);
 }
 
+static void a_daemon_that_dies_with_the_lock_resets_the_connection(void **state)
+{
+	struct pair p = connected();
+	struct conn *c = fd_conn(p.b);
+	char buf[8];
+
+	(void)state;
+	atomic_store(&c->slot->rx_lock, TP_LOCK_DAEMON);
+	atomic_store(&c->region->gone, true);
+	assert_int_equal(read(p.b, buf, 1), -1);
+	assert_int_equal(errno, ECONNRESET);
+	atomic_store(&c->region->gone, false);
+	atomic_store(&c->slot->rx_lock, 0);
+	finish(p);
+}
+
 static void epoll_goes_on_after_going_back(void **state)
 {
 	struct pair p = connected();
@@ -386,6 +402,7 @@ int main(void)
 		cmocka_unit_test(a_stream_longer_than_the_pipe_arrives_whole),
 		cmocka_unit_test(a_stream_survives_going_back_to_linux),
 		cmocka_unit_test(unread_bytes_are_read_after_going_back),
+		cmocka_unit_test(a_daemon_that_dies_with_the_lock_resets_the_connection),
 		cmocka_unit_test(epoll_goes_on_after_going_back),
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
 		cmocka_unit_test(a_stream_of_libcs_sends_the_connection_back),

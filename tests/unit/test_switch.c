@@ -165,6 +165,7 @@ static struct {
 	struct tp_answer a;
 	int busy_for;			/* answers that show it at work */
 	bool deaf;			/* what it is given stays in its backlog */
+	uint32_t seen_by_reader;	/* unread bytes, FIN that came while the program could look */
 	uint32_t wrong;			/* bytes that are not what the peer sent */
 	uint32_t frames, rsts;
 } linux_;
@@ -237,6 +238,16 @@ static void linux_takes_data(const struct segment *seg, const uint8_t *data)
 	a->rcv_wnd -= seg->len;
 }
 
+static struct conn *conn(void);
+
+/* Bytes may be neither in the pipe nor in Linux yet: nobody should look then. */
+static bool program_can_read(void)
+{
+	const struct conn *c = conn();
+
+	return slot_at(c->region, c->slot)->rx_lock != TP_LOCK_DAEMON;
+}
+
 static void linux_takes(const struct segment *seg, const uint8_t *data)
 {
 	struct tp_answer *a = &linux_.a;
@@ -251,6 +262,8 @@ static void linux_takes(const struct segment *seg, const uint8_t *data)
 		return;
 	if (seg->len)
 		linux_takes_data(seg, data);
+	if (from_the_pipe && (seg->len || seg->flags & WIRE_FIN))
+		linux_.seen_by_reader += program_can_read();
 	a->rcv_nxt += !!(seg->flags & WIRE_FIN);
 	if ((int32_t)(seg->ack - a->snd_una) > 0)
 		a->snd_una = seg->ack;
@@ -674,6 +687,27 @@ static void a_frame_recorded_in_hold_and_read_after_it_is_injected(void **state)
 	assert_int_equal(linux_.frames, 0);
 }
 
+/* A flow with a hole is not quiet before the peer has filled it. */
+static void long_frames_still_arrive_while_the_flow_is_to_leave(void **state)
+{
+	static uint8_t frame[FRAME_ROOM];
+	uint32_t len = say(&(struct said){ .flags = WIRE_ACK, .seq = ISS_PEER + 1,
+					   .ack = ISS_LINUX + 1, .len = 1500 }, frame);
+	bool left = false;
+
+	(void)state;
+	go_fast();
+	cmd_count = 0;
+	s->att->frame_room = 1000;
+	for (int i = 0; i < 300; i++) {
+		from_wire(s, NULL, frame, len, 0);
+		assert_int_equal(told(FAST_CMD_INJECT, NULL), 1);
+		left |= told(FAST_CMD_LEAVE, NULL);
+		cmd_count = 0;
+	}
+	assert_true(left);
+}
+
 static void linuxs_ack_of_the_handshake_reaches_the_wire(void **state)
 {
 	(void)state;
@@ -989,6 +1023,7 @@ static void unread_bytes_go_to_linux_first(void **state)
 	event(c, FAST_EV_QUIET, 1, left_unread(c, 3500));
 	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 3500);
 	assert_int_equal(linux_.wrong, 0);
+	assert_int_equal(linux_.seen_by_reader, 0);
 	assert_int_equal(t->rx_tail, MOVED_IN);
 	assert_int_equal(t->state, TP_SLOT_LINUX);
 	assert_int_equal(t->rx_lock, 0);
@@ -1010,6 +1045,7 @@ static void the_peers_fin_comes_behind_unread_bytes(void **state)
 	event(c, FAST_EV_QUIET, 1, st);
 	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 2500 + 1);
 	assert_int_equal(linux_.wrong, 0);
+	assert_int_equal(linux_.seen_by_reader, 0);
 	assert_int_equal(entry.val.state, TP_LINUX);
 	assert_int_equal(entry.val.rx_delta, MOVED_IN - 2500);
 }
@@ -1385,6 +1421,7 @@ int main(void)
 		T(a_frame_kept_by_a_refused_claim_is_linuxs_and_so_is_the_rest),
 		T(a_name_that_was_not_seen_in_both_directions_is_not_the_wires),
 		T(a_frame_recorded_in_hold_and_read_after_it_is_injected),
+		T(long_frames_still_arrive_while_the_flow_is_to_leave),
 		T(linuxs_ack_of_the_handshake_reaches_the_wire),
 		T(what_linux_says_is_not_sent),
 		T(the_release_is_seen_before_the_fin),

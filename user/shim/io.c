@@ -261,9 +261,11 @@ static ssize_t rx_step(int fd, struct conn *c, struct iter *it, int flags, struc
 
 	do {
 		got = lock_take(&s->rx_lock);
-	} while (got == LOCK_BUSY);
+	} while (got == LOCK_BUSY && !region_silent(c->region));
 	if (unlikely(!fd_is_conn(fd, c) || c->slot != s))
 		n = RX_REAL;			/* closed meanwhile: let Linux say so */
+	else if (unlikely(got == LOCK_BUSY))
+		n = -ECONNRESET;		/* taspilotd died while it had the lock */
 	else
 		n = rx_locked(fd, c, it, flags, got == LOCK_NESTED, seen, &tell);
 	lock_drop(&s->rx_lock, got);
@@ -826,9 +828,9 @@ static bool tx_roomy(struct conn *c)
 uint32_t io_levels(struct conn *c)
 {
 	struct tp_slot *s = c->slot;
+	uint32_t unread = io_unread(c), lv = 0;		/* before the state: region.c takes bytes away */
 	uint32_t state = atomic_load_explicit(&s->state, memory_order_acquire);
 	uint32_t flags = atomic_load_explicit(&s->fast_flags, memory_order_acquire);
-	uint32_t unread = io_unread(c), lv = 0;
 	uint32_t lowat = atomic_load_explicit(&s->rcvlowat, memory_order_relaxed);
 	bool dead = io_is_dead(c);
 

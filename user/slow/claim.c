@@ -221,7 +221,7 @@ static void remember(const struct slow *s, struct conn *c, const struct tp_answe
 	c->wants_back = false;
 	c->released = c->freeing = c->fin_asked = c->peer_first = c->fin_told = false;
 	c->revived = c->leaves = 0;
-	c->taken = c->feeding = false;
+	c->taken = c->feeding = c->reader_waits = false;
 	c->feed_len = 0;
 	memset(c->bulk, 0, sizeof(c->bulk));
 }

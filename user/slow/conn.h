@@ -76,6 +76,7 @@ struct conn {
 
 	/* feed.c */
 	bool taken;			/* what was unread is no longer in the pipe, or stays */
+	bool reader_waits;		/* ... but the program does not see that yet */
 	bool feeding;			/* ... and did not fit into Linux's window at once */
 	bool wire_reset;		/* the peer has reset meanwhile */
 	uint64_t feed_from;		/* position in the rx pipe */

@@ -12,7 +12,8 @@
  *
  * What is taken counts in rx_delta from the start; so both deltas are final, and stay.
  *
- * As a rule all of it fits into Linux's window at once, and nobody notices. Else the flow
+ * As a rule all of it fits into Linux's window at once, and nobody notices: the program finds
+ * rx_lock taken until Linux has the bytes, and the FIN behind them. Else it is let go on, and the flow
  * stays in HOLD (c->feeding) for as long as the program takes to read:
  *
  *  frames of the peer	it has been acknowledged all it sent, and is told window 0. Its ACKs are
@@ -51,14 +52,23 @@ int feed_take(struct slow *s, struct conn *c)
 
 	c->feed_len = c->fed = 0;
 	c->feed_seen = c->linux_rcv;
-	c->feeding = c->wire_reset = false;
+	c->feeding = c->wire_reset = c->reader_waits = false;
 	if (unread && !must_stay(s, c, unread)) {
 		if (slot_take_unread(c->region, c->slot, head, &c->feed_from, &c->feed_len))
 			return -EAGAIN;
-		slow_tell_flow(s, c, FAST_CMD_NOTIFY);	/* readers: the real fd, from now on */
+		c->reader_waits = true;
 	}
 	c->taken = true;
 	return 0;
+}
+
+void feed_switch(struct slow *s, struct conn *c)
+{
+	if (!c->reader_waits)
+		return;
+	c->reader_waits = false;
+	slot_give_up_unread(c->region, c->slot, c->last.rx_bytes);
+	slow_tell_flow(s, c, FAST_CMD_NOTIFY);
 }
 
 static void send_piece(struct slow *s, struct conn *c, uint32_t len)

@@ -16,6 +16,8 @@ struct slow;
 
 /* Phase BACK, once: take what the program has not read. -EAGAIN: it is just reading. */
 int feed_take(struct slow *s, struct conn *c);
+/* Linux has it, or will have it some day: the program's next call goes there. */
+void feed_switch(struct slow *s, struct conn *c);
 /* Give Linux what its window takes, as @a says it. */
 void feed_push(struct slow *s, struct conn *c, const struct tp_answer *a);
 /* Has Linux, as @a says, taken all? */

@@ -333,6 +333,7 @@ static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 	bool ended = handback_end_time_wait(s, c, a);
 
 	c->feeding = false;
+	feed_switch(s, c);
 	if (flowmap_set(s, c, CONN_LINUX)) {
 		expire_soon(s, c);	/* no memory: try again */
 		return;
@@ -450,6 +451,7 @@ static void take_and_tell(struct slow *s, struct conn *c)
 		set_deltas(c);
 		tell_linux(s, c, c->linux_rcv + c->fin_told);
 		try_finish(s, c);
+		feed_switch(s, c);
 	}
 }
 

@@ -383,15 +383,24 @@ int slot_take_unread(const struct region *r, uint32_t slot, uint64_t head, uint6
 
 	if (!atomic_compare_exchange_strong(&t->rx_lock, &free, TP_LOCK_DAEMON))
 		return -EAGAIN;
-	tail = atomic_exchange(&t->rx_tail, head);
-	slot_set_state(r, slot, TP_SLOT_LINUX);
-	unlock(&t->rx_lock);
+	tail = atomic_load(&t->rx_tail);
 	/* scribbled over: its own bytes, which it has lost */
 	if (!pipe_geom_ok(geom) || head - tail > pipe_size(geom))
 		tail = head;
 	*ret_from = tail;
 	*ret_len = (uint32_t)(head - tail);
 	return 0;
+}
+
+/* State before tail: who sees no bytes in the pipe any more looks for them in Linux. */
+void slot_give_up_unread(const struct region *r, uint32_t slot, uint64_t head)
+{
+	struct tp_slot *t = slot_at(r, slot);
+
+	if (atomic_load(&t->state) != TP_SLOT_DEAD)
+		slot_set_state(r, slot, TP_SLOT_LINUX);
+	atomic_store(&t->rx_tail, head);
+	unlock(&t->rx_lock);
 }
 
 void slot_read_taken(const struct region *r, uint32_t slot, uint64_t from, uint8_t *dst,

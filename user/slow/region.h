@@ -68,12 +68,14 @@ void slot_set_state(const struct region *r, uint32_t slot, enum tp_slot_state st
 uint64_t slot_written(const struct region *r, uint32_t slot);
 /* The program can know that the peer has finished. */
 bool slot_has_eof(const struct region *r, uint32_t slot);
-/* Take what the program has not read out of the rx pipe, of which @head bytes were filled, and
- * set the slot's state to LINUX: the program reads on from the real fd. -EAGAIN: it is just
- * reading, try again. *ret_from: position of the first byte.
+/* Take what the program has not read out of the rx pipe, of which @head bytes were filled. To the
+ * program they are there still, but it cannot read until slot_give_up_unread(). -EAGAIN: it is
+ * just reading, try again. *ret_from: position of the first byte.
  */
 int slot_take_unread(const struct region *r, uint32_t slot, uint64_t head, uint64_t *ret_from,
 		     uint32_t *ret_len);
+/* Now they are gone: the slot's state is LINUX, and the program reads on from the real fd. */
+void slot_give_up_unread(const struct region *r, uint32_t slot, uint64_t head);
 /* Copy taken bytes. */
 void slot_read_taken(const struct region *r, uint32_t slot, uint64_t from, uint8_t *dst,
 		     uint32_t len);

@@ -80,10 +80,10 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		handback_from_wire(s, c, seg, vnet, frame, len, queue);
 		return;
 	case CONN_FAST:
+		/* Also one that is to leave: it cannot before its holes are filled. */
+		inject(s, c, frame, len);
 		if (is_better_off_in_linux(s, c, len))
 			handback_begin(s, c, TP_WHY_HANDED_BACK);
-		else
-			inject(s, c, frame, len);
 		return;
 	case CONN_LINUX:
 		if (seg->flags & WIRE_SYN)
