@@ -11,7 +11,7 @@
  *  - CLAIM, FIND: sockets of the same user, or root. tp_ask says whose a socket is.
  *  - a region of another program (CTX after fork, FIND): the same user, or root.
  *  - CLAIM: not a program that uses io_uring, which goes past the shim.
- *  - LISTEN and CONNECT name a port or a socket whose SYNs shall pass through the slow path:
+ *  - LISTEN and CONNECT name a port or a socket whose connections XDP and tc shall watch:
  *    harmless for whoever owns it, so not checked further; both are bounded in number.
  */
 #include "apps.h"

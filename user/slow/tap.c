@@ -15,7 +15,7 @@
 #include "nic.h"
 
 #define TAP_NAMES	64		/* tas0..tas63 */
-#define TAP_FRAMES	8192		/* a burst of handshakes must fit */
+#define TAP_FRAMES	8192		/* a burst of endings must fit */
 
 static int open_named(const char *name)
 {
