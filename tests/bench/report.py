@@ -24,6 +24,7 @@ MODES = {
     "auto": ("--bulk auto", "#009e73"),
     "handback": ("--bulk handback", "#cc79a7"),
     "event": ("--poll event", "#56b4e9"),
+    "demoted": ("demoted", "#8c564b"),
     "both": ("both sides", "#d55e00"),
     "qos_core": ("Linux, QoS core", "#e69f00"),
     "qos_all": ("Linux, QoS all", "#f0c808"),
@@ -87,8 +88,8 @@ class Cells:
         return median(v) if v else None
 
 
-def ratio(cells, row, mode, figure):
-    a, b = cells.median(row, mode, figure), cells.median(row, "linux", figure)
+def ratio(cells, row, mode, figure, base="linux"):
+    a, b = cells.median(row, mode, figure), cells.median(row, base, figure)
     return a / b if a is not None and b else None
 
 
@@ -336,7 +337,7 @@ def picture_of_bars(part, path):
 
 # ---- what matters most -----------------------------------------------------------------
 
-# part, row, mode, figure, at least (+) or at most (-) so many times Linux's
+# part, row, mode, figure, at least (+) or at most (-) so many times Linux's, or another mode's
 AIMS = [
     ("rpc", 1, "taspilot", "avg_us", -0.30),
     ("rpc", 1, "taspilot", "p99_99_us", -0.50),
@@ -357,6 +358,8 @@ AIMS = [
     ("nginx", "1 KiB, 64 connections", "taspilot", "value", 1.4),
     *[("bulk", f"{n} {way}", "auto", "value", 0.95)
       for n in ("1 stream", "8 streams") for way in ("in", "out")],
+    *[("demoted", f"{n} {way}", "demoted", "value", 0.9, "past")
+      for n in ("1 stream", "8 streams") for way in ("in", "out")],
     ("cpu", "at 240000/s", "event", "value", -0.6),
 ]
 
@@ -364,18 +367,22 @@ AIMS = [
 def summary(parts):
     by = {p["part"]: p for p in parts}
     out = [f"{'':44}{'Linux':>12}{'taspilot':>12}{'ratio':>8}   aim"]
-    for name, row, mode, figure, aim in AIMS:
+    for name, row, mode, figure, aim, *against in AIMS:
         if name not in by:
             continue
+        base = against[0] if against else "linux"
         key = LINES[name][0] if name in LINES else "what"
         cells = Cells([r for r in by[name]["runs"] if not r.get("broken")], key)
-        q = ratio(cells, row, mode, figure)
+        q = ratio(cells, row, mode, figure, base)
         if q is None:
             continue
         what = f"{name}: {row}" + (f" {LINES[name][1]}, {FIGURES[figure][0]}" if name in LINES else "")
-        what += "" if mode == "taspilot" else f" ({MODES[mode][0]})"
+        if base != "linux":
+            what += f" ({MODES[mode][0]} / {MODES[base][0]})"
+        elif mode != "taspilot":
+            what += f" ({MODES[mode][0]})"
         met = q >= aim if aim > 0 else q <= -aim
-        out.append(f"{what:44}{number(cells.median(row, 'linux', figure)):>12}"
+        out.append(f"{what:44}{number(cells.median(row, base, figure)):>12}"
                    f"{number(cells.median(row, mode, figure)):>12}{q:8.2f}   "
                    f"{'>=' if aim > 0 else '<='} {abs(aim):.2f}{'' if met else '   missed'}")
     return "\n".join(out)

@@ -8,10 +8,14 @@
  *	bulk connect=10.0.0.2:7000 send=sent.bin	a file instead of the pattern
  *	bulk connect=10.0.0.2:7000 send=10M recv	both at once
  *	bulk listen=7000 send until=stop		until that file exists, then 4 MiB more
+ *	bulk listen=7000 recv piece=1000		in pieces of 1000 bytes at most
+ *	bulk listen=7000 recv at=5000 mark=FIFO		that is written to behind 5000 bytes
+ *	bulk listen=7000 recv at=5000 pause=go		waits there until that file exists
  *
  * The pattern repeats after a prime number of bytes, so that a piece lost, doubled or moved
  * shows whatever its length. Time is the receiver's, from the greeting to the end: the side
- * that accepts says one byte first, when the connection is wholly its own.
+ * that accepts says one byte first, when the connection is wholly its own. Who sends and receives
+ * does what is to be done at= as the receiver.
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -39,6 +43,9 @@ struct job {
 	uint64_t bytes;			/* to send; 0: for @secs */
 	double secs;
 	const char *sent, *got, *until;	/* files */
+	uint64_t at_byte;		/* where mark and pause are due */
+	const char *mark, *pause;	/* files */
+	size_t piece;
 	const char *cc;
 	int sndbuf, rcvbuf;
 };
@@ -126,6 +133,14 @@ static void option(struct job *j, const char *arg)
 		what_to_send(j, v);
 	} else if (!strcmp(name, "until")) {
 		j->until = v;
+	} else if (!strcmp(name, "at")) {
+		j->at_byte = number(v, &end);
+	} else if (!strcmp(name, "mark")) {
+		j->mark = v;
+	} else if (!strcmp(name, "pause")) {
+		j->pause = v;
+	} else if (!strcmp(name, "piece")) {
+		j->piece = number(v, &end);
 	} else if (!strcmp(name, "cc")) {
 		j->cc = v;
 	} else if (!strcmp(name, "sndbuf")) {
@@ -199,6 +214,40 @@ static void write_all(int fd, const void *data, size_t len)
 	}
 }
 
+static void sleep_a_little(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+/* @at bytes have been moved. */
+static void reach(struct job *j, uint64_t at)
+{
+	int fd;
+
+	if (at != j->at_byte)
+		return;
+	if (j->mark) {
+		fd = open(j->mark, O_WRONLY | O_CREAT, 0666);
+		if (fd < 0)
+			err(2, "%s", j->mark);
+		write_all(fd, "!\n", 2);
+		close(fd);
+		j->mark = NULL;
+	}
+	for (; j->pause && access(j->pause, F_OK); )
+		sleep_a_little();
+}
+
+/* How many of @left bytes to move next: up to the place where something is due. */
+static size_t next_piece(const struct job *j, uint64_t at, uint64_t left)
+{
+	uint64_t most = left < j->piece ? left : j->piece;
+
+	if (at < j->at_byte && most > j->at_byte - at)
+		most = j->at_byte - at;
+	return (size_t)most;
+}
+
 /* Bytes to send in all, as it is known now. */
 static uint64_t goal(const struct job *j, uint64_t at, double end)
 {
@@ -209,21 +258,22 @@ static uint64_t goal(const struct job *j, uint64_t at, double end)
 	return now() < end ? ~0ULL : at;
 }
 
-static void send_pattern(const struct job *j, int fd)
+static void send_pattern(struct job *j, int fd)
 {
 	double end = now() + j->secs;
-	uint64_t at = 0, left, total = ~0ULL;
+	uint64_t at = 0, total = ~0ULL;
+	size_t n;
 
 	for (;;) {
+		if (!j->recv)
+			reach(j, at);
 		if (total == ~0ULL)
 			total = goal(j, at, end);
-		left = total - at;
-		if (!left)
+		n = next_piece(j, at, total - at);
+		if (!n)
 			break;
-		if (left > CHUNK)
-			left = CHUNK;
-		write_all(fd, pattern + at % PERIOD, left);
-		at += left;
+		write_all(fd, pattern + at % PERIOD, n);
+		at += n;
 	}
 }
 
@@ -239,7 +289,7 @@ static void send_file(const struct job *j, int fd)
 	close(file);
 }
 
-static void send_it(const struct job *j, int fd)
+static void send_it(struct job *j, int fd)
 {
 	if (j->sent)
 		send_file(j, fd);
@@ -248,7 +298,7 @@ static void send_it(const struct job *j, int fd)
 	shutdown(fd, SHUT_WR);
 }
 
-static void receive(const struct job *j, int fd)
+static void receive(struct job *j, int fd)
 {
 	int file = j->got ? open(j->got, O_WRONLY | O_CREAT | O_TRUNC, 0666) : -1;
 	double start = now(), secs;
@@ -257,12 +307,14 @@ static void receive(const struct job *j, int fd)
 
 	if (j->got && file < 0)
 		err(2, "%s", j->got);
-	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+	reach(j, at);
+	while ((n = read(fd, buf, next_piece(j, at, CHUNK))) > 0) {
 		if (file >= 0)
 			write_all(file, buf, (size_t)n);
 		else if (memcmp(buf, pattern + at % PERIOD, (size_t)n))
 			errx(1, "wrong bytes after %lu", at);
 		at += (uint64_t)n;
+		reach(j, at);
 	}
 	if (n < 0)
 		err(1, "read after %lu bytes", at);
@@ -275,15 +327,16 @@ static void receive(const struct job *j, int fd)
 
 int main(int argc, char **argv)
 {
-	struct job j = { 0 };
+	struct job j = { .piece = CHUNK };
 	pid_t sender = -1;		/* a child that sends while we receive */
 	int fd, status = 0;
 
 	for (int i = 1; i < argc; i++)
 		option(&j, argv[i]);
-	if (!j.at.sin_port)
+	if (!j.at.sin_port || !j.piece || j.piece > CHUNK)
 		errx(2, "usage: bulk listen=PORT|connect=ADDR:PORT recv[=FILE]|send=BYTES|SECSs|FILE"
-			" [until=FILE] [cc=NAME] [sndbuf=N] [rcvbuf=N]");
+			" [until=FILE] [at=BYTES] [mark=FILE] [pause=FILE] [piece=BYTES] [cc=NAME]"
+			" [sndbuf=N] [rcvbuf=N]");
 	make_pattern();
 	fd = open_connection(&j);
 	if (j.send && j.recv)

@@ -8,40 +8,62 @@
 #   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
 #                                   taspilot attached here
 #
-# The receiver compares every byte (tests/helpers/bulk.c). TP_TURNS=N: so many transfers each.
+# Each transfer is demoted once one side has moved a random number of bytes; which side, in
+# pieces of which size both work, and whether that side stands still there until the flow is on its
+# way, is drawn as well. The receiver compares every byte (tests/helpers/bulk.c).
+#
+#   TP_TURNS=20    so many transfers in each direction
+#   TP_SEED=1      what is drawn
 . "$(dirname "$0")/lib.sh"
-need bulk jq
-turns=${TP_TURNS:-4}
+need bulk jq mkfifo
+turns=${TP_TURNS:-20} seed=${TP_SEED:-1}
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 after_each() { detached server s0; }
 
-flow_bytes() { in_ns server taspilot flows --json | jq '[.[] | .rx_bytes + .tx_bytes] | add // 0'; }
-carried() { [ "$(flow_bytes)" -ge "$1" ]; }
 demote() { plain || in_ns server taspilot demote "$@"; }
-reason() { in_ns server taspilot why "$1" --json | jq -r '.[0].reason'; }
+# so many were told to go
+told() { plain || is "$1" "$(in_ns server taspilot status --json | jq '.[0].handed_back.DEMOTED')"; }
+
+# draw - $at, $pieces of the server and the client, $who marks, $stop: it waits there
+draw() {
+	local bits=$((RANDOM % 24))
+	at=$(((RANDOM << 15 | RANDOM) % (2 << bits)))
+	pieces=($((1 + RANDOM * 4 % 131072)) $((1 + RANDOM * 4 % 131072)))
+	who=$((RANDOM % 2)) stop=$((RANDOM % 3))
+}
+drawn() { echo "seed $seed, turn $i: at $at, pieces ${pieces[*]}, $([ "$who" = 0 ] && echo server || echo client) marks, stop $stop"; }
 
 # transfer PORT SERVER-DOES CLIENT-DOES - demoted at a random byte; both must be content
 transfer() {
-	local server client at=$(((RANDOM << 15 | RANDOM) % 50000000)) until=until=$TMPDIR/enough
-	rm -f "$TMPDIR/enough"
-	accel server server bulk listen="$1" $2 $until
+	local server client demoting until=until=$TMPDIR/enough does=("" "")
+	rm -f "$TMPDIR"/{enough,go,mark}
+	mkfifo "$TMPDIR/mark"
+	draw
+	does[who]="at=$at mark=$TMPDIR/mark"
+	[ "$stop" != 0 ] || does[who]+=" pause=$TMPDIR/go"
+	# shellcheck disable=SC2086
+	accel server server bulk listen="$1" $2 piece="${pieces[0]}" ${does[0]} $until
 	wait_for listening server "$1"
-	start client client bulk connect=10.0.0.2:"$1" $3 $until
-	plain || wait_for carried "$at"
-	demote 10.0.0.2:"$1"
-	plain || is DEMOTED "$(reason "$1")"
+	# shellcheck disable=SC2086
+	start client client bulk connect=10.0.0.2:"$1" $3 piece="${pieces[1]}" ${does[1]} $until
+	read -r -t 60 <>"$TMPDIR/mark" || { drawn; echo "never came there"; return 1; }
+	demote 10.0.0.2:"$1" >"$TMPDIR/demoted" &
+	demoting=$!
+	wait_for told $((i + 1)) || { drawn; return 1; }
+	touch "$TMPDIR/go"
+	wait "$demoting" || { drawn; cat "$TMPDIR/demoted"; return 1; }
 	touch "$TMPDIR/enough"
-	wait "$client" || { echo "demoted behind $at bytes: the client failed"; return 1; }
-	wait "$server" || { echo "demoted behind $at bytes: the server failed"; return 1; }
+	wait "$client" || { drawn; echo "the client failed"; return 1; }
+	wait "$server" || { drawn; echo "the server failed"; return 1; }
 }
 
 transfers() { # SERVER-DOES CLIENT-DOES
-	local i port
+	local i at pieces who stop port=$((7000 + BASHPID % 20000))
 	attach server s0
+	RANDOM=$seed
 	for ((i = 0; i < turns; i++)); do
-		port=$((7000 + BASHPID % 20000 + i))
-		transfer $port "$@"
+		transfer $((port + i)) "$@"
 	done
 	nothing_left server s0
 }
