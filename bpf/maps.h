@@ -97,6 +97,8 @@ static __always_inline int verdict(__u32 verdict, int action)
 	return action;
 }
 
+#define FIRST_QUEUE	0	/* always served, so its socket shows that the daemon lives */
+
 /* A daemon that was stopped has an old heartbeat; one that was killed has no AF_XDP socket
  * any more, which shows at once. A clock read on another CPU may lie a little ahead.
  */
@@ -122,6 +124,20 @@ static __always_inline bool flow_move(struct tp_flow_val *v, __u32 from, __u32 t
 static __always_inline void flow_forget(struct tp_flow_val *v, __u32 seen)
 {
 	flow_move(v, seen, TP_NONE);
+}
+
+/* A claim began to hold the flow, and its daemon was killed: nothing has happened to it yet, so
+ * it stays Linux's. A hold on the way back is another matter, and has an entry without notes. A
+ * daemon that was only stopped goes on where it was.
+ */
+static __always_inline bool flow_unhold_dead(struct tp_flow_val *v)
+{
+	__u32 queue = FIRST_QUEUE;
+
+	if (!v->seen_in || bpf_map_lookup_elem(&tp_xsks, &queue))
+		return false;
+	flow_forget(v, TP_HOLD);
+	return true;
 }
 
 /* A connection begins that may become ours. @v: its entry, or NULL. No memory, or too many: it

@@ -34,8 +34,6 @@
 const volatile __u32 tp_nic_ifindex;
 const volatile __u32 tp_tap_ifindex;
 
-#define FIRST_QUEUE	0	/* always served, so its socket shows that the daemon lives */
-
 static __always_inline int pass(__u32 v)
 {
 	return verdict(v, TC_ACT_UNSPEC);
@@ -111,19 +109,33 @@ static __always_inline bool note_given(struct tp_flow_val *v, __u32 end)
 	return false;
 }
 
+/* A SYN begins the count. One that comes again changes nothing; one that begins elsewhere is a
+ * stray, or another connection of this name: to tell them apart is not worth much, so it stays
+ * Linux's.
+ */
+static __always_inline void note_syn(struct tp_flow_val *v, __u32 end, bool first)
+{
+	if (first)
+		__sync_lock_test_and_set(&v->to_linux, end);
+	else if (v->to_linux != end)
+		flow_forget(v, TP_WATCH);
+}
+
 /* A segment of the peer in WATCH; an end, or a fragment, makes plain Linux of it. Without a whole
  * header Linux drops it. False: it must not pass.
  */
 static __always_inline bool watch_in(struct __sk_buff *skb, const struct pkt *p,
 				     struct tp_flow_val *v)
 {
+	bool first = !v->seen_in;
+
 	if (p->doff < TCP_HLEN_MIN)
 		return true;
 	v->seen_in = 1;
 	if (p->flags & (TCPF_RST | TCPF_FIN) || p->first_frag)
 		flow_forget(v, TP_WATCH);
 	if (p->flags & TCPF_SYN)
-		__sync_lock_test_and_set(&v->to_linux, end_of(skb, p));
+		note_syn(v, end_of(skb, p), first);
 	else if (!note_given(v, end_of(skb, p)))
 		return false;
 	return true;
@@ -170,6 +182,8 @@ static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 	case TP_WATCH:
 		return pass(TP_V_TCI_WATCH);
 	case TP_HOLD:
+		if (flow_unhold_dead(v))
+			return pass(TP_V_TCI_PASS);
 		if (p->first_frag || !daemon_alive(FIRST_QUEUE))
 			return drop(TP_V_TCI_GUARD);
 		return to_tap(TP_V_TCI_HOLD);
@@ -276,6 +290,7 @@ static __always_inline int tcp_out(struct __sk_buff *skb, const struct pkt *p)
 		watch_out(skb, p, v);
 		return pass(TP_V_TCE_WATCH);
 	case TP_HOLD:
+		return flow_unhold_dead(v) ? pass(TP_V_TCE_STALE) : ours_out();
 	case TP_FAST:
 		return ours_out();
 	case TP_LINUX:

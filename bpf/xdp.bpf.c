@@ -15,8 +15,8 @@
  *                 flow of ours; the rest passes
  *
  * Invariants
- *  - Without a daemon all passes, but for the frames of flows in HOLD and FAST: these hold
- *    numbers that Linux's socket must never see.
+ *  - Without a daemon all passes, but for the frames of flows in FAST, and in HOLD on their way
+ *    back: these hold numbers that Linux's socket must never see.
  *  - What is tagged, fragmented or not addressed to the NIC itself passes; tc ingress stops
  *    what of it would reach a flow of ours.
  *
@@ -171,6 +171,8 @@ static __always_inline int tcp(struct xdp_md *ctx, const struct pkt *p)
 	case TP_FAST:
 		return fast(ctx, v);
 	case TP_HOLD:
+		if (flow_unhold_dead(v))
+			return verdict(TP_V_XDP_STALE, XDP_PASS);
 		return keep(ctx, TP_HOLD, TP_V_XDP_HOLD);
 	case TP_WATCH:
 		return watched(ctx, v);

@@ -177,6 +177,33 @@ static void what_linux_is_given_is_noted(void **state)
 	}
 }
 
+/* What was noted may still be on its way to Linux's socket. */
+static void a_syn_that_comes_late_takes_nothing_back(void **state)
+{
+	static const struct {
+		const char *name;
+		struct lab_spec s;
+		bool stays;
+	} cases[] = {
+		{ "the last thing noted", { .flags = SYN, .seq = 1099 }, true },
+		{ "the beginning", { .flags = SYN, .seq = 999 }, false },
+		{ "another connection's", { .flags = SYN, .seq = 70000 }, false },
+		{ "SYN-ACK", { .flags = SYN | ACK, .seq = 999 }, false },
+	};
+	struct tp_flow_val v;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		v = busy_entry(TP_WATCH);
+		v.to_linux = 1100;
+		lab_put(&v);
+		from_wire(cases[i].s);
+		expect_in(cases[i].name, PASS, cases[i].stays ? TP_V_TCI_WATCH : TP_V_TCI_PASS);
+		v.state = cases[i].stays ? TP_WATCH : TP_NONE;
+		expect_entry(cases[i].name, &v);
+	}
+}
+
 /* The length counts that IP tells, not the frame's. */
 static void padding_is_not_taken_for_data(void **state)
 {
@@ -508,6 +535,41 @@ static void without_a_daemon_linux_is_heard_only_where_its_numbers_hold(void **s
 	}
 }
 
+/* A claim that was cut off had not begun to change anything; a way back had. */
+static void a_killed_daemon_holds_no_connection_that_was_linuxs(void **state)
+{
+	struct tp_flow_val claim = busy_entry(TP_HOLD), back = busy_entry(TP_HOLD);
+
+	(void)state;
+	back.seen_in = back.seen_out = 0;
+	for (int in = 0; in < 2; in++) {
+		for (int killed = 0; killed < 2; killed++) {
+			lab_heartbeat(STALE);
+			lab_socket(!killed);
+			lab_put(&back);
+			if (in)
+				from_wire((struct lab_spec){ .flags = ACK });
+			else
+				from_host((struct lab_spec){ .flags = ACK });
+			if (in)
+				expect_in("back", TC_ACT_SHOT, TP_V_TCI_GUARD);
+			else
+				expect_out("back", TC_ACT_SHOT, TP_V_TCE_GUARD);
+			expect_entry("back", &back);
+			claim.state = TP_HOLD;
+			lab_put(&claim);
+			if (in)
+				expect_in("claim", killed ? PASS : TC_ACT_SHOT,
+					  killed ? TP_V_TCI_PASS : TP_V_TCI_GUARD);
+			else
+				expect_out("claim", killed ? PASS : TC_ACT_SHOT,
+					   killed ? TP_V_TCE_STALE : TP_V_TCE_GUARD);
+			claim.state = killed ? TP_NONE : TP_HOLD;
+			expect_entry("claim", &claim);
+		}
+	}
+}
+
 static void a_new_connection_of_the_same_name_is_not_translated(void **state)
 {
 	static const struct {
@@ -722,6 +784,7 @@ int main(void)
 		TEST(no_segment_of_a_flow_of_ours_reaches_linux),
 		TEST(a_watched_segment_passes_and_an_end_ends_the_watch),
 		TEST(what_linux_is_given_is_noted),
+		TEST(a_syn_that_comes_late_takes_nothing_back),
 		TEST(padding_is_not_taken_for_data),
 		TEST(the_longest_packets_are_noted_whole),
 		TEST(what_is_no_segment_of_it_is_not_noted),
@@ -740,6 +803,7 @@ int main(void)
 		TEST(the_first_frame_of_linux_is_noted_as_seen),
 		TEST(no_entry_in_another_state_is_written),
 		TEST(without_a_daemon_linux_is_heard_only_where_its_numbers_hold),
+		TEST(a_killed_daemon_holds_no_connection_that_was_linuxs),
 		TEST(a_new_connection_of_the_same_name_is_not_translated),
 		TEST(a_syn_nobody_registered_and_a_syn_ack_nobody_watches_pass),
 		TEST(the_syn_of_a_registered_socket_begins_watch),

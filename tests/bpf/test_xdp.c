@@ -255,6 +255,27 @@ static void a_full_ring_drops_what_is_kept_and_is_nothing_to_what_is_linux(void 
 	}
 }
 
+/* A claim that was cut off had not begun to change anything; a way back had. */
+static void a_killed_daemon_holds_no_connection_that_was_linuxs(void **state)
+{
+	struct tp_flow_val claim = { .to_linux = 77, .seen_in = 1, .seen_out = 1 };
+	struct tp_flow_val back = { .state = TP_HOLD };
+
+	(void)state;
+	for (int killed = 0; killed < 2; killed++) {
+		lab_socket(!killed);
+		lab_put(&back);
+		tcp((struct lab_spec){ .flags = ACK });
+		expect("back", XDP_DROP, TP_V_XDP_HOLD);
+		expect_entry("back", &back);
+		claim.state = TP_HOLD;
+		lab_put(&claim);
+		expect("claim", killed ? XDP_PASS : XDP_DROP, killed ? TP_V_XDP_STALE : TP_V_XDP_HOLD);
+		claim.state = killed ? TP_NONE : TP_HOLD;
+		expect_entry("claim", &claim);
+	}
+}
+
 /* ---- what begins WATCH ---- */
 
 static void only_a_plain_syn_to_a_registered_port_and_address_begins_watch(void **state)
@@ -635,6 +656,7 @@ int main(void)
 		TEST(a_fast_flow_without_a_socket_goes_to_the_ring_and_never_to_linux),
 		TEST(a_heartbeat_counts_until_the_limit),
 		TEST(a_full_ring_drops_what_is_kept_and_is_nothing_to_what_is_linux),
+		TEST(a_killed_daemon_holds_no_connection_that_was_linuxs),
 		TEST(only_a_plain_syn_to_a_registered_port_and_address_begins_watch),
 		TEST(watch_begins_with_an_empty_entry),
 		TEST(watch_begins_again_in_an_entry_that_is_over),
