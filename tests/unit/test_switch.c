@@ -80,15 +80,23 @@ int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
 	return 0;
 }
 
+static uint32_t other_batches, batches_left;	/* of entries that are none of ours, before ours */
+
 int bpf_map_lookup_batch(int fd, void *in, void *out, void *keys, void *vals, __u32 *count,
 			 const struct bpf_map_batch_opts *opts)
 {
 	struct tp_flow_key k = key();
 
 	(void)fd;
-	(void)in;
 	(void)out;
 	(void)opts;
+	if (!in)
+		batches_left = other_batches;
+	if (batches_left) {
+		batches_left--;
+		*count = 0;
+		return 0;
+	}
 	*count = entry.there;
 	memcpy(keys, &k, sizeof(k));
 	memcpy(vals, &entry.val, sizeof(entry.val));
@@ -433,6 +441,7 @@ static int setup(void **state)
 	memset(&cookie, 0, sizeof(cookie));
 	tap_count = wire_count = cmd_count = 0;
 	relaying = from_the_pipe = false;
+	other_batches = 0;
 	if (conns_init(&s->conns))
 		return -1;
 	expire_init(s);
@@ -673,6 +682,32 @@ static void who_may_not_claim_is_told_why(void **state)
 		linux_.a.odd = cases[i].odd;
 		assert_int_equal(claim(s, &cl, &c), cases[i].want);
 	}
+}
+
+/* The FIN is on the TAP when the claim drains it, and the ring is drained for that. */
+static void a_close_during_the_claim_is_a_close_and_no_half_one(void **state)
+{
+	(void)state;
+	handshake();
+	released();
+	linux_sends(&(struct said){ .flags = WIRE_FIN | WIRE_ACK, .seq = ISS_LINUX + 1,
+				    .ack = ISS_PEER + 1 });
+	assert_int_equal(claim_it(), TP_WHY_NONE);
+	assert_true(conn()->released);
+	assert_int_equal(told(FAST_CMD_RELEASE, NULL), 1);
+	assert_true(place(FAST_CMD_INSTALL) < place(FAST_CMD_RELEASE));
+	assert_true(place(FAST_CMD_RELEASE) < place(FAST_CMD_FIN));
+}
+
+static void a_stranger_during_the_claim_is_not_forgotten(void **state)
+{
+	(void)state;
+	handshake();
+	record(TP_REC_STRANGER, 0, NULL, 0, 0);
+	linux_sends(&(struct said){ .flags = WIRE_FIN | WIRE_ACK, .seq = ISS_LINUX + 1,
+				    .ack = ISS_PEER + 1 });
+	assert_int_equal(claim_it(), TP_WHY_NONE);
+	assert_int_equal(told(FAST_CMD_LEAVE, NULL), 1);
 }
 
 /* XDP had read HOLD before the entry said FAST, and its record came after the last question. */
@@ -1374,11 +1409,41 @@ static void nobody_claims_and_linux_has_no_socket_then_nothing_is_left(void **st
 {
 	(void)state;
 	handshake();
-	linux_.a = (struct tp_answer){ .tcp_state = TCP_SYN_RECV };
+	linux_.a = (struct tp_answer){ 0 };
 	sweep_for(2);
 	assert_true(entry.there);	/* the handshake may go on */
 	sweep_for(20);
 	assert_false(entry.there);
+}
+
+static void a_handshake_that_linux_still_waits_for_is_not_swept(void **state)
+{
+	(void)state;
+	handshake();
+	linux_.a = (struct tp_answer){ .tcp_state = 12 };	/* TCP_NEW_SYN_RECV */
+	sweep_for(30);
+	assert_true(entry.there);
+	linux_.a.tcp_state = 0;
+	sweep_for(30);
+	assert_false(entry.there);
+}
+
+/* A full map takes longer than the span of ages in which its entries were to be looked at. */
+static void a_sweep_that_takes_long_misses_nobody(void **state)
+{
+	static const uint32_t batches[] = { 100, 300, 1000, 5000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(batches) / sizeof(batches[0]); i++) {
+		for (int when = 0; when < 40; when++) {
+			other_batches = batches[i];
+			handshake();
+			linux_.a = (struct tp_answer){ 0 };
+			sweep_for(100);
+			assert_false(entry.there);
+			s->now_ns += 700000000;
+		}
+	}
 }
 
 static void a_quiet_connection_may_be_claimed_for_as_long_as_it_lives(void **state)
@@ -1420,6 +1485,8 @@ int main(void)
 		T(who_may_not_claim_is_told_why),
 		T(a_frame_kept_by_a_refused_claim_is_linuxs_and_so_is_the_rest),
 		T(a_name_that_was_not_seen_in_both_directions_is_not_the_wires),
+		T(a_close_during_the_claim_is_a_close_and_no_half_one),
+		T(a_stranger_during_the_claim_is_not_forgotten),
 		T(a_frame_recorded_in_hold_and_read_after_it_is_injected),
 		T(long_frames_still_arrive_while_the_flow_is_to_leave),
 		T(linuxs_ack_of_the_handshake_reaches_the_wire),
@@ -1460,6 +1527,8 @@ int main(void)
 		T(time_wait_keeps_its_translation),
 		T(an_end_that_the_programs_saw_is_swept),
 		T(nobody_claims_and_linux_has_no_socket_then_nothing_is_left),
+		T(a_handshake_that_linux_still_waits_for_is_not_swept),
+		T(a_sweep_that_takes_long_misses_nobody),
 		T(a_quiet_connection_may_be_claimed_for_as_long_as_it_lives),
 		T(old_frames_are_not_replayed_but_releases_are),
 	};

@@ -29,10 +29,10 @@
  *  an ACK of Linux passed tc just before 2			its numbers are the wire's: late, true
  *  a program without shim writes between 3 and 5		data from Linux in FAST: handed back
  *  the program closes before 1				the answer shows it: refused
- *  the program closes after 1				the release is in the ring; FIN is
- *								kept or met in FAST
- *  the daemon is killed in between				HOLD: the peer's frames are dropped
- *								until `taspilot detach`
+ *  the program closes after 1				the release is in the ring, or was read on
+ *								the way: 5; FIN is kept or met in FAST
+ *  the daemon is killed before 5				its AF_XDP sockets are gone: the programs
+ *								make NONE of such a HOLD (maps.h)
  *
  * Any failure before 4 restores WATCH. But when frames of the peer were kept meanwhile they go to
  * Linux past tc ingress, unnoted: then the entry goes, and plain Linux remains.
@@ -48,6 +48,7 @@
 #include "expire.h"
 #include "flowmap.h"
 #include "from_linux.h"
+#include "handback.h"
 #include "options.h"
 #include "slow.h"
 #include "taspilot/pipe.h"
@@ -188,13 +189,11 @@ static enum tp_reason take_slot(struct slow *s, const struct claim *cl, struct c
 	}
 	c->region = cl->region;
 	c->thread = b.thread;
-	conn_set_cookie(&s->conns, c, cl->cookie);
 	return TP_WHY_NONE;
 }
 
 static void give_slot_back(struct slow *s, struct conn *c)
 {
-	conn_set_cookie(&s->conns, c, 0);
 	conn_drop_flow_id(&s->conns, c);
 	slot_close(s, c->region, c->slot);
 	c->region = NULL;
@@ -217,13 +216,6 @@ static void remember(const struct slow *s, struct conn *c, const struct tp_answe
 	c->has_ts = a->ts_ok;
 	c->ttl = a->ttl;
 	c->linux_tsval = (uint32_t)(s->now_ns / NS_PER_MS) + a->ts_offset;
-	c->probed_ns = 0;
-	c->wants_back = false;
-	c->released = c->freeing = c->fin_asked = c->peer_first = c->fin_told = false;
-	c->revived = c->leaves = 0;
-	c->taken = c->feeding = c->reader_waits = false;
-	c->feed_len = 0;
-	memset(c->bulk, 0, sizeof(c->bulk));
 }
 
 static int install(struct slow *s, struct conn *c, const struct tp_answer *a,
@@ -320,7 +312,11 @@ static void enter_fast(struct slow *s, struct conn *c)
 		conn_set_phase(&s->conns, c, CONN_FAST, s->now_ns);
 	s->setups++;
 	expire_fast(s, c);
+	if (c->released)
+		slow_tell_flow(s, c, FAST_CMD_RELEASE);
 	deliver_kept(s, c);
+	if (c->stranger)
+		handback_begin(s, c, TP_WHY_STRANGER);
 }
 
 static enum tp_reason try_claim(struct slow *s, const struct claim *cl, struct conn **ret_conn)
@@ -333,6 +329,7 @@ static enum tp_reason try_claim(struct slow *s, const struct claim *cl, struct c
 	c = conn_new(&s->conns, &cl->key, s->now_ns);
 	if (!c)
 		return TP_WHY_INTERNAL;
+	conn_set_cookie(&s->conns, c, cl->cookie);
 	reason = cookie_set(s, cl->cookie, TP_COOKIE_CLAIMED) ? TP_WHY_FULL : switch_over(s, cl, c);
 	c->reason = reason;
 	if (reason)

@@ -54,6 +54,7 @@ struct conn {
 	bool has_flow;			/* the fast thread knows flow_id */
 	bool freeing;			/* ... and was told to forget it */
 	bool released;			/* no program holds the socket */
+	bool stranger;			/* one that is not ours used it during the claim */
 	uint32_t linux_una, linux_rcv;	/* Linux stands here */
 	uint32_t linux_wnd;		/* the peer's window, as it knows it */
 	uint32_t wire_first;		/* sequence number of tx position 0 */

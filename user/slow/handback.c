@@ -638,6 +638,8 @@ void handback_released(struct slow *s, uint64_t cookie)
 	if (!c || c->released)
 		return;
 	c->released = true;
+	if (c->phase == CONN_CLAIM)
+		return;			/* the thread does not know of it yet: claim.c */
 	if (c->phase == CONN_LINUX && c->region && slot_has_unread(c->region, c->slot)) {
 		handback_kill(s, c);	/* bytes for nobody: as Linux does it */
 		return;
@@ -657,7 +659,9 @@ void handback_stranger(struct slow *s, uint64_t cookie)
 {
 	struct conn *c = conn_by_cookie(&s->conns, cookie);
 
-	if (c)
+	if (c && c->phase == CONN_CLAIM)
+		c->stranger = true;
+	else if (c)
 		handback_begin(s, c, TP_WHY_STRANGER);
 }
 

@@ -3,13 +3,13 @@
  * watch.c - clear up behind the connections that Linux kept.
  *
  * XDP and tc make entries in WATCH, and set them to NONE when the connection ends; only the slow
- * path deletes. A sweep goes over tp_flows every SWEEP_NS while there is something to find, one
- * batch a tick, and takes out
+ * path deletes. A sweep goes over tp_flows every SWEEP_NS while there is something to find, some
+ * batches a tick, and takes out
  *
  *  NONE	over, or refused
- *  WATCH	whose socket Linux does not have (any more): asked at an age of about 4, 8, 16...
- *		seconds, so that a flood of SYNs is gone soon and an old quiet connection costs
- *		next to nothing
+ *  WATCH	whose socket Linux does not have (any more): asked by the first sweep at an age of
+ *		4, 8, 16... seconds, however long a sweep takes; so a flood of SYNs is gone soon and
+ *		an old quiet connection costs next to nothing
  *
  * The numbers of a watched connection are the wire's and Linux's alike, so taking its entry out,
  * at any moment, makes plain Linux of it. Should XDP begin WATCH anew in an entry that is being
@@ -27,6 +27,9 @@
 
 #define SWEEP_NS	(2 * NS_PER_S)
 #define YOUNG		4U		/* in units of tp_flow_val.born */
+#define SWEEP_BATCHES	8U		/* a tick, */
+#define SWEEP_ASKS	1024U		/* but no more once so many questions were asked: 2 ms */
+#define NEW_SYN_RECV	12		/* net/tcp_states.h: half open, and Linux waits for the rest */
 
 static void begin_watch(struct slow *s, const struct tp_flow_key *key, struct tp_flow_val *val)
 {
@@ -71,30 +74,41 @@ static bool has_socket(struct slow *s, const struct tp_flow_key *key)
 {
 	struct tp_answer a;
 
-	return ask_linux(s->att, key, &a) || (a.found && a.tcp_state != TCP_CLOSE);
+	return ask_linux(s->att, key, &a) || a.tcp_state == NEW_SYN_RECV ||
+	       (a.found && a.tcp_state != TCP_CLOSE);
 }
 
-/* Is it time to ask about something as old as this? */
-static bool is_due(uint32_t age)
+/* How often something as old as this should have been asked about. */
+static uint32_t times_due(uint32_t age)
 {
-	uint32_t n = age / (YOUNG / 2);
+	uint32_t n = 0;
 
-	return n >= 2 && !(n & (n - 1));
+	for (; (int32_t)age >= (int32_t)YOUNG; age /= 2)
+		n++;
+	return n;
 }
 
-static bool is_over(struct slow *s, const struct tp_flow_key *key, const struct tp_flow_val *v)
+/* Each sweep looks at an entry once, so what became due since the last one began is due now. */
+static bool is_due(const struct sweep *w, uint32_t born)
 {
-	uint32_t now = (uint32_t)(s->now_ns >> TP_BORN_SHIFT);
+	return times_due(w->at - born) != times_due(w->last - born);
+}
 
+static bool is_over(struct slow *s, struct sweep *w, const struct tp_flow_key *key,
+		    const struct tp_flow_val *v)
+{
 	if (v->state == TP_NONE)
 		return true;
-	return v->state == TP_WATCH && is_due(now - v->born) && !has_socket(s, key);
+	if (v->state != TP_WATCH || !is_due(w, v->born))
+		return false;
+	w->asks++;
+	return !has_socket(s, key);
 }
 
 static void look_at(struct slow *s, struct sweep *w, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		if (is_over(s, &w->key[i], &w->val[i]))
+		if (is_over(s, w, &w->key[i], &w->val[i]))
 			bpf_map_delete_elem(s->att->flows_fd, &w->key[i]);
 		else if (w->val[i].state == TP_WATCH)
 			w->left++;
@@ -110,6 +124,8 @@ static void begin_sweep(struct slow *s, struct sweep *w)
 		return;
 	w->begun = begun;
 	w->left = 0;
+	w->last = w->at;
+	w->at = (uint32_t)(s->now_ns >> TP_BORN_SHIFT);
 	w->running = true;
 }
 
@@ -121,10 +137,12 @@ static void slice(struct slow *s, struct sweep *w, bool first)
 				       w->key, w->val, &count, NULL);
 
 	w->running = !err;
-	if (!err || err == -ENOENT)
+	if (!err || err == -ENOENT) {
 		look_at(s, w, count);
-	else
-		w->left++;
+		return;
+	}
+	w->left++;
+	w->at = w->last;
 }
 
 void watch_sweep(struct slow *s)
@@ -134,6 +152,9 @@ void watch_sweep(struct slow *s)
 
 	if (first && s->now_ns >= w->due_ns)
 		begin_sweep(s, w);
-	if (w->running)
+	w->asks = 0;
+	for (uint32_t i = 0; i < SWEEP_BATCHES && w->running && w->asks < SWEEP_ASKS; i++) {
 		slice(s, w, first);
+		first = false;
+	}
 }

@@ -38,6 +38,8 @@ struct sweep {
 	uint64_t due_ns;
 	uint64_t begun;			/* connections that had begun WATCH at the last sweep */
 	uint32_t left;			/* of these, how many it has left there */
+	uint32_t at, last;		/* when this sweep, and the one before, began: as .born */
+	uint32_t asks;			/* of Linux, this tick */
 	bool running;
 	uint32_t cursor;		/* the kernel's */
 	struct tp_flow_key key[SWEEP_BATCH];
