@@ -11,6 +11,7 @@
 #   make demo       the main job, in namespaces, beside plain Linux (root)
 #   make plots      the congestion controls in the simulator, as SVG
 #   make bench      Linux against taspilot, side by side: tables, pictures (root)
+#   make cost       instructions that TCP takes a segment, by callgrind
 #   make fuzz       parsers of what strangers send, FUZZ_SECS=30 each (clang)
 #   make deps       install with apt what is missing (root)
 #   make install DESTDIR= PREFIX=/usr/local    uninstall likewise
@@ -121,6 +122,12 @@ $(OUT)/bench/%: tests/bench/%.c
 	$(call say,BENCH)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $< $(if $(filter %frame_echo,$@),$(bpflibs)) -lpthread -lm
 
+# the stack alone, for callgrind
+$(OUT)/bench/tcp_cost: tests/bench/tcp_cost.c $(filter %/rtt.o,$(fast)) \
+		$(foreach f,$(fast),$(if $(findstring /tcp,$f)$(findstring /cc,$f),$f))
+	$(call say,BENCH)
+	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -o $@ $^ -lm
+
 # sources, not objects: all of a fuzzer is built with coverage and sanitizers
 needs_c	 = $(shell sed -n 's,^.*needs: *\(.*[^ ]\) *\*/.*,\1,p;10q' $(1))
 $(OUT)/fuzz/%: tests/fuzz/%.c $$(call needs_c,tests/fuzz/$$*.c)
@@ -190,6 +197,9 @@ demo:
 bench: deps all
 	$(Q)OUT=$(OUT) tests/bench/run $(PARTS)
 
+cost: $(OUT)/bench/tcp_cost
+	$(Q)OUT=$(OUT) tests/bench/cost
+
 install: programs
 	install -d $(to)/bin $(to)/sbin $(to)/lib/taspilot $(to)/share/man/man8 $(DESTDIR)$(UNITDIR)
 	install -m 755 $(OUT)/taspilot $(to)/bin/
@@ -212,6 +222,6 @@ format:
 clean:
 	rm -rf out out-*
 
-.PHONY: all programs check units fuzz bpftests check-bpf check-net check-apps matrix check-vm deps test demo bench install uninstall deb format clean
+.PHONY: all programs check units fuzz bpftests check-bpf check-net check-apps matrix check-vm deps test demo bench cost install uninstall deb format clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)
