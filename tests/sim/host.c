@@ -12,13 +12,32 @@
 
 #include "sim.h"
 
-uint8_t sim_stream(const struct sim *sim, int id, uint64_t pos)
+/* Eight bytes of the stream come from one number: @x of those around @pos. */
+static uint64_t stream_word(const struct sim *sim, int id, uint64_t pos)
 {
 	uint64_t x = (pos >> 3) * 0x9e3779b97f4a7c15ULL + sim->schedule->seed * 2 + (uint64_t)id;
 
 	x ^= x >> 29;
-	x *= 0xbf58476d1ce4e5b9ULL;
-	return (uint8_t)(x >> (8 + 6 * (pos & 7)));
+	return x * 0xbf58476d1ce4e5b9ULL;
+}
+
+void sim_stream(const struct sim *sim, int id, uint64_t pos, uint8_t *ret, uint32_t n)
+{
+	uint64_t word = stream_word(sim, id, pos);
+
+	for (uint32_t i = 0; i < n; i++, pos++) {
+		if (i && !(pos & 7))
+			word = stream_word(sim, id, pos);
+		ret[i] = (uint8_t)(word >> (8 + 6 * (pos & 7)));
+	}
+}
+
+bool sim_stream_is(const struct sim *sim, int id, uint64_t pos, const uint8_t *data, uint32_t n)
+{
+	uint8_t want[65536];
+
+	sim_stream(sim, id, pos, want, n);
+	return !memcmp(want, data, n);
 }
 
 static void settle(struct host *h, uint32_t todo);
@@ -164,8 +183,7 @@ static void put(struct host *h, uint32_t n)
 {
 	uint8_t buf[65536];
 
-	for (uint32_t i = 0; i < n; i++)
-		buf[i] = sim_stream(h->sim, h->id, h->written + i);
+	sim_stream(h->sim, h->id, h->written, buf, n);
 	tx_fit(h, h->written + n);
 	pipe_write(&h->tx, h->tx_geom, h->written, buf, n);
 	h->written += n;
@@ -225,12 +243,9 @@ static void take(struct host *h, uint64_t geom, uint32_t n)
 	uint8_t buf[65536];
 
 	pipe_read(&h->rx, geom, h->read, buf, n);
-	for (uint32_t i = 0; i < n; i++)
-		if (buf[i] != sim_stream(h->sim, !h->id, h->read + i)) {
-			sim_fail(h->sim, "host %d: wrong byte at %llu", h->id,
-				 (unsigned long long)(h->read + i));
-			break;
-		}
+	if (!sim_stream_is(h->sim, !h->id, h->read, buf, n))
+		sim_fail(h->sim, "host %d: a wrong byte after %llu", h->id,
+			 (unsigned long long)h->read);
 	h->read += n;
 	atomic_store_explicit(&h->slot->rx_tail, h->read, memory_order_release);
 }

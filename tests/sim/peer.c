@@ -29,6 +29,7 @@ struct peer {
 	uint8_t *here;			/* a byte for each of the stream's: it has arrived */
 	uint64_t all;			/* bytes that the other side will send */
 	uint64_t rcv, newest;		/* all before rcv are here; newest arrived last */
+	uint64_t top;			/* none from here on has arrived */
 	uint64_t fin;			/* where their FIN stands, NOWHERE: not seen */
 	uint64_t read, edge;		/* consumed; end of the window offered */
 	uint32_t ts_recent;
@@ -94,7 +95,7 @@ static uint8_t sack_blocks(const struct peer *p, struct tcp_sack *ret)
 		return 0;
 	if (p->newest > p->rcv && p->newest < p->all && p->here[p->newest])
 		ret[n++] = run_at(p, p->newest);
-	for (uint64_t at = p->rcv; at < p->all && n < most; at++) {
+	for (uint64_t at = p->rcv; at < p->top && n < most; at++) {
 		struct tcp_sack run;
 
 		if (!p->here[at])
@@ -124,8 +125,7 @@ static void emit(struct peer *p, uint64_t at, uint32_t len, uint8_t flags)
 	};
 
 	o.nsack = sack_blocks(p, o.sack);
-	for (uint32_t i = 0; i < len; i++)
-		data[i] = sim_stream(p->sim, 1, at + i);
+	sim_stream(p->sim, 1, at, data, len);
 	link_send(p->sim, 1, &o, data);
 }
 
@@ -193,20 +193,22 @@ static void take_ack(struct peer *p, const struct tcp_seg *s)
 
 static void take_bytes(struct peer *p, uint64_t at, const struct packet *k)
 {
-	for (uint32_t i = 0; i < k->seg.len; i++, at++) {
-		if (at >= p->all) {
-			sim_fail(p->sim, "the peer is sent more than there is");
-			return;
-		}
-		if (k->data[i] != sim_stream(p->sim, 0, at)) {
-			sim_fail(p->sim, "the peer is sent a wrong byte at %llu",
-				 (unsigned long long)at);
-			return;
-		}
-		p->here[at] = 1;
+	uint32_t len = k->seg.len;
+
+	if (!len)
+		return;
+	if (at + len > p->all) {
+		sim_fail(p->sim, "the peer is sent more than there is");
+		return;
 	}
-	if (k->seg.len)
-		p->newest = at - 1;
+	if (!sim_stream_is(p->sim, 0, at, k->data, len)) {
+		sim_fail(p->sim, "the peer is sent a wrong byte after %llu",
+			 (unsigned long long)at);
+		return;
+	}
+	memset(p->here + at, 1, len);
+	p->newest = at + len - 1;
+	p->top = at + len > p->top ? at + len : p->top;
 }
 
 static void advance(struct peer *p)

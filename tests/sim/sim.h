@@ -150,7 +150,9 @@ struct sim {
 };
 
 void sim_at(struct sim *sim, uint64_t at_ns, enum sim_event what, int host, struct packet *p);
-uint8_t sim_stream(const struct sim *sim, int id, uint64_t pos);	/* what host @id writes */
+/* The bytes that host @id writes: @n of them from @pos; is this what they are? */
+void sim_stream(const struct sim *sim, int id, uint64_t pos, uint8_t *ret, uint32_t n);
+bool sim_stream_is(const struct sim *sim, int id, uint64_t pos, const uint8_t *data, uint32_t n);
 void sim_fail(struct sim *sim, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void link_send(struct sim *sim, int from, const struct tcp_out *o, const uint8_t *data);
