@@ -372,6 +372,25 @@ static void a_reneging_peer_gets_everything_again(void **state)
 	rig_free(r);
 }
 
+/* The peer took back what it had SACKed, and acknowledges it a minute later: who knows when it
+ * had come, the path needs no minute.
+ */
+static void what_was_taken_back_gives_no_round_trip(void **state)
+{
+	struct rig *r = ten_in_flight(NULL);
+
+	(void)state;
+	rig_sack(r, 0, 1000, 9000);
+	rig_ack(r, 1000);
+	rig_timer(r);
+	while (r->tcp.ca != TCP_LOSS)
+		rig_timer(r);
+	rig_pass(r, 60000 * MS);
+	rig_ack(r, 4000);
+	assert_true(r->tcp.rtt.srtt_us < 1000000);
+	rig_free(r);
+}
+
 static void sack_blocks_that_cannot_be_are_ignored(void **state)
 {
 	static const struct { uint32_t start, end; } bad[] = {
@@ -451,6 +470,7 @@ int main(void)
 		cmocka_unit_test(dsacks_for_all_that_was_resent_undo_recovery),
 		cmocka_unit_test(a_network_that_duplicates_undoes_no_true_loss),
 		cmocka_unit_test(a_reneging_peer_gets_everything_again),
+		cmocka_unit_test(what_was_taken_back_gives_no_round_trip),
 		cmocka_unit_test(sack_blocks_that_cannot_be_are_ignored),
 		cmocka_unit_test(ecn_echo_reduces_once_a_window),
 		cmocka_unit_test(many_holes_are_all_remembered),

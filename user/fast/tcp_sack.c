@@ -96,14 +96,17 @@ static void join_alike(struct tcp *t)
 
 /* Two unlike neighbours become one: what one of them lost or resent both did, and what is
  * doubtful has not arrived. (A loss that was not resent is found again by RACK or the timer;
- * the other way round the same bytes could be resent for ever.)
+ * the other way round the same bytes could be resent for ever.) Bytes that were SACKed and are
+ * no longer have arrived at a time that is not known: no RTT sample, as if they were resent.
  */
 static void join_unlike(struct tcp *t, uint32_t i)
 {
 	struct tcp_rec *a = rec_at(t, i), *b = a + 1;
-	uint8_t any = a->flags | b->flags;
-	uint8_t flags = (a->flags & b->flags & R_SACKED) | (any & (R_LOST | R_RTX | R_EVER));
+	uint8_t any = a->flags | b->flags, both = a->flags & b->flags;
+	uint8_t flags = (both & R_SACKED) | (any & (R_LOST | R_RTX | R_EVER));
 
+	if ((any ^ both) & R_SACKED)
+		flags |= R_EVER;
 	uncount(t, a, rec_len(a));
 	uncount(t, b, rec_len(b));
 	join(t, i);
@@ -490,7 +493,8 @@ void tcp_board_forget_loss(struct tcp *t)
 void tcp_board_forget_sack(struct tcp *t)
 {
 	for (uint32_t i = 0; i < t->nrec; i++)
-		set_flags(t, rec_at(t, i), (uint8_t)(rec_at(t, i)->flags & ~R_SACKED));
+		if (rec_at(t, i)->flags & R_SACKED)
+			set_flags(t, rec_at(t, i), R_EVER);	/* arrived once: no RTT sample */
 	t->fack = t->snd_una;
 }
 
