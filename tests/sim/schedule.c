@@ -112,7 +112,8 @@ bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
 		s->link[i].delay_ns = rtt_ms * MS / 2;
 		s->host[i] = (struct host_cfg){
 			.write_max = 65536, .read_max = 65536, .write_gap_ns = 1000,
-			.read_gap_ns = 1000, .rx_order = 22, .tx_order = 22, .max_segs = 1,
+			.read_gap_ns = 1000, .rx_order = TP_ORDER_BIG,
+			.tx_order = TP_ORDER_BIG, .max_segs = 1,
 		};
 		memcpy(s->cc[i], cc, sizeof(cc));
 		s->max_pacing[i] = ~0ULL;

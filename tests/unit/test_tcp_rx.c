@@ -201,6 +201,42 @@ static void a_program_that_drains_quickly_is_offered_more(void **state)
 	rig_free(r);
 }
 
+/* As Linux does: else a path that loses could be filled only as far as a window without holes
+ * reaches.
+ */
+static void what_waits_behind_a_hole_is_offered_besides(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	uint32_t limit = r->tcp.rcv_limit;
+
+	(void)state;
+	for (uint32_t at = 1000; at + 1000 <= 60000; at += 1000)
+		rig_data(r, at, 1000);
+	assert_true(r->tcp.rcv_limit > limit);
+	assert_in_range(r->tcp.rcv_limit, 59000 + 20000, 60000 + 20000);
+	rig_free(r);
+}
+
+/* A sender in slow start has twice as much in flight in the next round trip, and we learn of this
+ * one only when it is over.
+ */
+static void a_sender_in_slow_start_is_not_held_up(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	uint32_t at = 0;
+
+	(void)state;
+	for (uint32_t segs = 20; segs <= 40; segs *= 2) {
+		for (uint32_t i = 0; i < segs; i++, at += 1000)
+			rig_data(r, at, 1000);
+		rig_pass(r, 25 * MS);
+		rig_read(r);
+		rig_drain(r);
+	}
+	assert_true(r->tcp.rcv_limit >= 6 * 40000);
+	rig_free(r);
+}
+
 static void bytes_beyond_the_window_are_not_taken(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -603,6 +639,8 @@ int main(void)
 		cmocka_unit_test(a_duplicate_is_reported_by_dsack),
 		cmocka_unit_test(the_window_closes_and_its_edge_never_moves_left),
 		cmocka_unit_test(a_program_that_drains_quickly_is_offered_more),
+		cmocka_unit_test(what_waits_behind_a_hole_is_offered_besides),
+		cmocka_unit_test(a_sender_in_slow_start_is_not_held_up),
 		cmocka_unit_test(bytes_beyond_the_window_are_not_taken),
 		cmocka_unit_test(the_first_sixteen_acks_are_quick_then_they_wait),
 		cmocka_unit_test(every_second_full_segment_is_acknowledged),

@@ -12,9 +12,9 @@
  *	                rcv_nxt                                       rcv_edge
  *
  * The window. rcv_limit is what we are willing to hold; it begins with what Linux offered
- * and grows as the program proves that it drains that much a round trip. The ring itself
- * grows only when bytes arrive that it cannot hold. The right edge never moves left, and
- * moves right by no less than a segment (RFC 9293 3.8.6.2).
+ * and grows as the program proves that it drains that much a round trip, and by what waits
+ * behind a hole. The ring itself grows only when bytes arrive that it cannot hold. The right edge
+ * never moves left, and moves right by no less than a segment (RFC 9293 3.8.6.2).
  *
  * rx_tail is the program's: it is believed only between the old one and rx_head. Whatever it
  * says, the bytes written lie inside the ring.
@@ -26,17 +26,37 @@
 
 static uint32_t rx_room_max(const struct tcp *t) { return 1U << t->rx_order_max; }
 
-/* The program drained about a window in a round trip: offer more (Linux's DRS). */
-static void grow_limit(struct tcp *t, uint64_t now_ns)
+/* The end of everything that we hold, as a sequence number. */
+static uint32_t held_end(const struct tcp *t)
+{
+	return t->nrange ? t->range[t->nrange - 1].end : t->rcv_nxt;
+}
+
+/* The program takes @bytes a round trip, not fewer than before: offer twice that, for we know it
+ * a round trip late, and twice as much more as it has grown, for the peer may be in slow start;
+ * and what waits behind a hole, for the program cannot take it yet (Linux's tcp_rcvbuf_grow).
+ */
+static void provide(struct tcp *t, uint64_t bytes)
+{
+	uint64_t want = 2 * bytes;
+
+	want += 2 * want * (bytes - t->drs_space) / t->drs_space;
+	want += held_end(t) - t->rcv_nxt;
+	t->drs_space = (uint32_t)bytes;
+	if (want > t->rcv_limit)
+		t->rcv_limit = tcp_max(t->rcv_limit, want < t->rcv_most ? (uint32_t)want : t->rcv_most);
+}
+
+/* Once a round trip: does the program take more than it did (Linux's DRS)? */
+static void measure_drain(struct tcp *t, uint64_t now_ns)
 {
 	uint32_t us = t->drs_us ? t->drs_us : t->rtt.srtt_us;
 	uint64_t drained = t->rx_tail - t->drs_tail;
-	uint64_t want = 4 * drained;
 
 	if (!us || now_ns - t->drs_ns < us * 1000ULL)
 		return;
-	if (2 * drained > t->rcv_limit && want > t->rcv_limit)
-		t->rcv_limit = tcp_max(t->rcv_limit, want < t->rcv_most ? (uint32_t)want : t->rcv_most);
+	if (drained > t->drs_space)
+		provide(t, drained < TP_PIPE_BIG ? drained : TP_PIPE_BIG);
 	t->drs_tail = t->rx_tail;
 	t->drs_ns = now_ns;
 }
@@ -49,13 +69,7 @@ void tcp_look_rx(struct tcp *t, uint64_t now_ns)
 	if (tail == t->rx_tail || tail - t->rx_tail > t->rx_head - t->rx_tail)
 		return;
 	t->rx_tail = tail;
-	grow_limit(t, now_ns);
-}
-
-/* The end of everything that we hold, as a sequence number. */
-static uint32_t held_end(const struct tcp *t)
-{
-	return t->nrange ? t->range[t->nrange - 1].end : t->rcv_nxt;
+	measure_drain(t, now_ns);
 }
 
 static void set_geom(struct tcp *t, uint64_t geom)
@@ -354,6 +368,7 @@ static void out_of_order(struct tcp *t, uint32_t seq, uint32_t end, const uint8_
 		replace_ranges(t, first, last, seq, end);
 	remember_recent(t, seq);
 	tidy_recent(t);
+	provide(t, t->drs_space);
 }
 
 /* Where we stop taking bytes: what we promised, what fits, the peer's FIN. */
