@@ -71,6 +71,44 @@ static void a_burst_is_two_segments_or_a_millisecond(void **state)
 	rig_free(fast);
 }
 
+/* The pace may be seconds a segment; a timeout is no burst. */
+static void what_the_timer_resends_waits_for_nobody(void **state)
+{
+	struct rig *r = paced(100);
+
+	(void)state;
+	rig_write(r, 10000);
+	assert_int_equal(rig_drain(r), 2);
+	while (r->tcp.ca != TCP_LOSS)
+		rig_timer(r);
+	assert_true(rig_tx(r));
+	assert_true(r->out.retransmit);
+	rig_free(r);
+}
+
+/* On a short path a burst may be 64 KiB. What was sent of it while the rate was high must not be
+ * paid for at the rate of later.
+ */
+static void an_old_burst_is_not_charged_at_a_lower_rate(void **state)
+{
+	struct rig *r = paced(100000000);
+
+	(void)state;
+	r->tcp.rtt.min_us = 100;
+	for (int i = 0; i < 60; i++) {
+		rig_write(r, 1000);
+		rig_drain(r);
+		rig_pass(r, MS);
+		rig_ack(r, r->tcp.snd_nxt - RIG_ISN);
+	}
+	r->tcp.cc.max_pacing = r->tcp.cc.pacing_rate = 1000;
+	rig_pass(r, 1000 * MS);
+	rig_write(r, 8000);
+	rig_drain(r);
+	assert_true(r->tcp.pace_at <= r->now + 6000 * MS);
+	rig_free(r);
+}
+
 static void a_late_timer_is_made_up_for(void **state)
 {
 	struct rig *r = paced(10000000);
@@ -255,6 +293,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(so_max_pacing_rate_spreads_what_is_sent),
 		cmocka_unit_test(a_burst_is_two_segments_or_a_millisecond),
+		cmocka_unit_test(what_the_timer_resends_waits_for_nobody),
+		cmocka_unit_test(an_old_burst_is_not_charged_at_a_lower_rate),
 		cmocka_unit_test(a_late_timer_is_made_up_for),
 		cmocka_unit_test(silence_is_not_made_up_for),
 		cmocka_unit_test(what_is_sent_again_is_paced_too),

@@ -391,6 +391,24 @@ static void what_was_taken_back_gives_no_round_trip(void **state)
 	rig_free(r);
 }
 
+/* What lies behind the hole came five seconds ago, but only now is it acknowledged. */
+static void an_ack_of_something_resent_measures_nothing(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.sack_ok = b.ts_ok = false;
+	r = ten_in_flight(&b);
+	while (r->tcp.ca != TCP_LOSS)
+		rig_timer(r);
+	assert_true(rig_tx(r));
+	rig_pass(r, 5000 * MS);
+	rig_ack(r, 10000);
+	assert_true(r->tcp.rtt.srtt_us < 100000);
+	rig_free(r);
+}
+
 static void sack_blocks_that_cannot_be_are_ignored(void **state)
 {
 	static const struct { uint32_t start, end; } bad[] = {
@@ -471,6 +489,7 @@ int main(void)
 		cmocka_unit_test(a_network_that_duplicates_undoes_no_true_loss),
 		cmocka_unit_test(a_reneging_peer_gets_everything_again),
 		cmocka_unit_test(what_was_taken_back_gives_no_round_trip),
+		cmocka_unit_test(an_ack_of_something_resent_measures_nothing),
 		cmocka_unit_test(sack_blocks_that_cannot_be_are_ignored),
 		cmocka_unit_test(ecn_echo_reduces_once_a_window),
 		cmocka_unit_test(many_holes_are_all_remembered),

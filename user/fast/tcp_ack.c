@@ -128,6 +128,15 @@ static void take_rtt(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a
 	t->cc.min_rtt_us = t->rtt.min_us;
 }
 
+/* An ACK of something resent says when the hole was filled. What lies behind it, sent once, had
+ * come long before: no sample (Karn).
+ */
+static void doubt_rtt(struct tcp_acked *a)
+{
+	if (a->rtx_acked)
+		a->rtt_us = a->last_rtt_us = -1;
+}
+
 static uint32_t to_segs(struct tcp *t, uint32_t bytes)
 {
 	uint32_t sum = t->acked_frac + bytes, segs = sum < t->mss ? 0 : sum / t->mss;
@@ -249,6 +258,7 @@ uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	if (seq_after(s->ack, t->snd_una)) {
 		a.advanced = true;
 		tcp_board_ack(t, s->ack, &a);
+		doubt_rtt(&a);
 		todo = free_acked(t, s->ack);
 		progress(t);
 		tcp_arm_at(t, TCP_RTX_NONE, TCP_NEVER);

@@ -21,6 +21,7 @@
 #define BURST_SHIFT	10U		/* sk_pacing_shift: bytes of 1/1024 s */
 #define RTT_SHIFT	9U		/* tcp_tso_rtt_log */
 #define LATE_NS		1000000ULL
+#define STALE_NS	4000000ULL	/* no burst lasts as long */
 #define FREE_SEGS	10U		/* the first ones are not paced, as in Linux */
 
 /* tcp_pacing_ss_ratio, tcp_pacing_ca_ratio */
@@ -59,8 +60,22 @@ static void begin_burst(struct tcp *t, uint64_t now_ns)
 	t->pace_due = TCP_NEVER;
 }
 
+/* What the burst has used is charged; the next one may leave when that has had its time. */
+static void end_burst(struct tcp *t)
+{
+	uint64_t rate = t->cc.pacing_rate;
+
+	if (rate && rate != CC_NO_RATE && t->tx_bytes >= (uint64_t)FREE_SEGS * t->mss)
+		t->pace_at += t->pace_used * 1000000000ULL / rate;
+	t->pace_used = 0;
+	t->pace_left = 0;
+}
+
 uint32_t tcp_pace_room(struct tcp *t, uint64_t now_ns)
 {
+	/* what is left of a burst of long ago is void, and must not be charged at today's rate */
+	if (t->pace_left && now_ns - t->pace_at > STALE_NS)
+		end_burst(t);
 	if (t->pace_left)
 		return t->pace_left;
 	if (t->pace_at > now_ns) {
@@ -74,13 +89,8 @@ uint32_t tcp_pace_room(struct tcp *t, uint64_t now_ns)
 
 void tcp_pace_sent(struct tcp *t, uint32_t bytes)
 {
-	uint64_t rate = t->cc.pacing_rate;
-
 	t->pace_used += bytes;
 	t->pace_left -= tcp_min(t->pace_left, bytes);
-	if (t->pace_left)
-		return;
-	if (rate && rate != CC_NO_RATE && t->tx_bytes >= (uint64_t)FREE_SEGS * t->mss)
-		t->pace_at += t->pace_used * 1000000000ULL / rate;
-	t->pace_used = 0;
+	if (!t->pace_left)
+		end_burst(t);
 }

@@ -11,7 +11,8 @@
  *	a bare ACK, if none of these carried it
  *
  * Several full segments may leave as one tcp_out (GSO), never together with SACK blocks.
- * All of these but the probe and the bare ACK wait for their time in a flow that is paced.
+ * All of these but the probe, the bare ACK and the first segment after a timeout wait for their
+ * time in a flow that is paced.
  * A partial segment is held back (Nagle's rule as Linux has it: while a partial one is in
  * flight), and so is a segment that the window would cut short (silly window), until
  * the persist timer sets T_FORCE_WND.
@@ -361,7 +362,10 @@ static bool resend_lost(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struc
 	len = tcp_min(len, seg * (blocks ? 1 : max_segs));
 	if (len > room)
 		len = (uint32_t)room / seg * seg;
-	len = paced(t, now_ns, may_resend(t, start, len), seg);
+	len = may_resend(t, start, len);
+	/* what the timer sends again waits for nobody */
+	if (t->ca != TCP_LOSS || !(t->flags & T_FORCE_RTX))
+		len = paced(t, now_ns, len, seg);
 	if (!len)
 		return false;
 	resend(t, start, len, now_ns, o);
