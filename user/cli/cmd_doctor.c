@@ -9,6 +9,7 @@
 #include "cli.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/magic.h>
@@ -78,6 +79,41 @@ static void look_at_kernel(void)
 	} else {
 		tell(OK, "kernel", "Linux %s", u.release);
 	}
+}
+
+/* A program that does nothing, where stranger.bpf.c has one. It is gone with its descriptor. */
+static int try_tracing(void)
+{
+	static const struct bpf_insn nothing[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_FENTRY);
+	int btf_id = libbpf_find_vmlinux_btf_id("tcp_poll", BPF_TRACE_FENTRY), prog, link;
+
+	if (btf_id < 0)
+		return btf_id;
+	opts.attach_btf_id = (uint32_t)btf_id;
+	prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "tp_probe", "GPL", nothing, 2, &opts);
+	if (prog < 0)
+		return prog;
+	link = bpf_raw_tracepoint_open(NULL, prog);
+	close(prog);
+	if (link < 0)
+		return link;
+	close(link);
+	return 0;
+}
+
+static void look_at_tracing(void)
+{
+	int err = geteuid() ? 0 : try_tracing();
+
+	if (!err)
+		return;
+	tell(NOTE, "tracing", "%s: who uses an accelerated socket past the shim is not noticed",
+	     strerror(-err));
+	fix("use a kernel with CONFIG_FUNCTION_TRACER; until then run such programs without taspilot");
 }
 
 static void look_at_socket_family(void)
@@ -336,6 +372,7 @@ int cmd_doctor(int argc, char **argv)
 	look_at_rights();
 	look_at_socket_family();
 	look_at_jit();
+	look_at_tracing();
 	look_at_files();
 	look_at_cgroup();
 	look_at_state(&n);

@@ -50,6 +50,9 @@ static void show(const char *o, void *arg)
 	       render_count(render_num(o, "flows"), n), render_count(render_num(o, "setups"), slow),
 	       render_count(rx + tx, fast), all ? 100.0 * (double)(rx + tx) / (double)all : 0.0,
 	       render_count(through, up));
+	if (!strcmp(str(o, "strangers", zc), "false"))
+		puts("       note: programs that use an accelerated socket past the shim are not "
+		     "noticed (this kernel traces no functions)");
 	warn_about(o);
 }
 

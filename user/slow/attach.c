@@ -377,7 +377,8 @@ static int load_stranger(struct attached *att)
 }
 
 /* Its links are not pinned: without a daemon there is nobody to tell. A kernel without ftrace
- * has no place for it; what a program without the shim does is then noticed when it writes.
+ * has no place for it; what a program without the shim does is then noticed when it writes. That
+ * is no news at each attach: the log has it once we are ready, and `status` and `doctor` say so.
  */
 static void try_stranger(struct attached *att)
 {
@@ -388,9 +389,7 @@ static void try_stranger(struct attached *att)
 		return;
 	stranger_bpf__destroy(att->private->stranger);
 	att->private->stranger = NULL;
-	log_err(err, "%s: programs that read accelerated sockets past the shim are not noticed",
-		att->nic.ifname);
-	log_hint("This kernel cannot trace its functions (CONFIG_FUNCTION_TRACER).");
+	att->stranger_err = err;
 }
 
 static int attach_filter(struct attached *att, enum tc_dir dir, int prog_fd)

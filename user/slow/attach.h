@@ -52,6 +52,7 @@ struct attached {
 	const struct tp_answer *ask_reply;	/* where it leaves its answer */
 	bool release_hook;		/* cgroup/sock_release is attached */
 	bool stranger_hook;		/* programs that use a socket past the shim are noticed */
+	int stranger_err;		/* else why not */
 	int tasks_fd, urings_fd;	/* if so: maps of stranger.bpf.c, by pidfd */
 	char run_dir[108];		/* /run/taspilot/<ifname>, made by us, mode 0755 */
 	struct attach_private *private;

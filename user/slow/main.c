@@ -332,6 +332,9 @@ static int serve(struct slow *s, struct opts *o)
 	beat(s);
 	opts_ready(o);
 	tell_manager("READY=1");
+	if (!s->att->stranger_hook)
+		log_err(s->att->stranger_err, "%s: programs that use accelerated sockets past the "
+			"shim are not noticed", s->att->nic.ifname);
 	err = run(s);
 
 	ctl_fini(s);
