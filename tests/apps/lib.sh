@@ -12,7 +12,7 @@
 # server's namespace, on plain Linux over the second wire and under `taspilot run` over the first,
 # drives it from the client's, and checks each time that the answers are right and that the
 # program ends as it should; and the second time by counters that its bytes went fast, or, where
-# the row says so, that all of them were Linux's.
+# the row says so, that all of them were Linux's, and that taspilotd holds nothing of it afterwards.
 #
 #   TP_SECS=1           how long a load lasts
 #   TP_PROGRAMS=file    rows are appended to it (tests/apps/table makes the table)
@@ -78,12 +78,13 @@ finish() {
 # row TITLE SERVE LOAD [PERCENT|linux [NOTE]] - SERVE launches, LOAD drives, checks, and sets
 # $rate. PERCENT of the segments must be fast; "linux": none.
 row() {
-	local title=$1 serve=$2 load=$3 least=${4:-95} note=${5:-} was= share=
+	local title=$1 serve=$2 load=$3 least=${4:-95} note=${5:-} was= share= held=
 	rm -f "$TMPDIR"/ended.*
 	for kind in linux taspilot; do
 		plain && [ "$kind" = taspilot ] && break
 		on "$kind"
 		echo "# $kind"
+		[ "$kind" = linux ] || held=$(holdings s0)
 		$serve || { cat "$dir/log"; return 1; }
 		[ "$kind" = linux ] || count_from server s0
 		$load || { tail -n 40 "$dir/log"; return 1; }
@@ -97,6 +98,7 @@ row() {
 	done
 	plain && return
 	nothing_left server s0
+	leaks_nothing s0 "$held"
 	record "$title" "$share" "$was" "$rate" "$unit" "$note"
 }
 

@@ -114,6 +114,8 @@ replaced() {
 reloaded() { steadily reload; }
 test_a_reload_every_2_seconds_fails_no_request() {
 	quit=QUIT row "nginx, reload every 2 s" http reloaded 80
+}
+test_a_reload_of_reuseport_fails_no_request() {
 	quit=QUIT row "nginx, reuseport, reload every 2 s" reuseport reloaded 80
 }
 

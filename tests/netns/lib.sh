@@ -181,6 +181,17 @@ forgotten() {
 	in_ns "$1" ss -HK state time-wait || true
 	no_flows "$@"
 }
+# holdings IF - what the daemon holds for programs: fds, mappings, entries in its maps. The same
+# before and after them, or something has leaked.
+holdings() {
+	local pid
+	pid=$(daemon_pid "$1")
+	echo "$(ls "/proc/$pid/fd" | wc -l) fds, $(grep -c memfd "/proc/$pid/maps") mappings," \
+		"$(map_entries "$1" tp_cookies) cookies, $(map_entries "$1" tp_listeners) listeners"
+}
+# leaks_nothing IF BEFORE - once those that have just gone are forgotten
+leaks_nothing() { wait_for holds "$@" || is "$2" "$(holdings "$1")" "held by taspilotd"; }
+holds() { [ "$(holdings "$1")" = "$2" ]; }
 no_flows() {
 	plain || { [ "$(tp_status "$1" "$2" flows)" = 0 ] && [ "$(map_entries "$2" tp_flows)" = 0 ]; }
 }

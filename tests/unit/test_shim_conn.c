@@ -234,6 +234,29 @@ static void a_daemon_that_dies_with_the_lock_resets_the_connection(void **state)
 	finish(p);
 }
 
+/* A child, killed in the midst of a read, of which nobody has taken notice yet. */
+static void a_lock_of_the_dead_is_taken_over(void **state)
+{
+	struct pair p = connected();
+	struct conn *c = fd_conn(p.b);
+	siginfo_t si;
+	char buf[4];
+	pid_t dead = fork();
+
+	(void)state;
+	if (!dead)
+		_exit(0);
+	assert_int_equal(waitid(P_PID, (id_t)dead, &si, WEXITED | WNOWAIT), 0);
+	atomic_store(&c->slot->rx_lock, (uint32_t)dead);
+	atomic_store(&c->slot->tx_lock, (uint32_t)dead);
+	assert_int_equal(write(p.a, "abc", 3), 3);
+	read_all(p.b, buf, 3);
+	assert_int_equal(write(p.b, "def", 3), 3);
+	read_all(p.a, buf, 3);
+	waitpid(dead, NULL, 0);
+	finish(p);
+}
+
 static void epoll_goes_on_after_going_back(void **state)
 {
 	struct pair p = connected();
@@ -403,6 +426,7 @@ int main(void)
 		cmocka_unit_test(a_stream_survives_going_back_to_linux),
 		cmocka_unit_test(unread_bytes_are_read_after_going_back),
 		cmocka_unit_test(a_daemon_that_dies_with_the_lock_resets_the_connection),
+		cmocka_unit_test(a_lock_of_the_dead_is_taken_over),
 		cmocka_unit_test(epoll_goes_on_after_going_back),
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
 		cmocka_unit_test(a_stream_of_libcs_sends_the_connection_back),

@@ -279,6 +279,21 @@ static void linux_takes(const struct segment *seg, const uint8_t *data)
 		linux_acks();
 }
 
+/* A small socket: FIN-WAIT-2 until it has the peer's FIN. A FIN elsewhere it would reset. */
+static void time_wait_takes(const struct segment *seg)
+{
+	struct tp_answer *a = &linux_.a;
+
+	if (seg->flags & WIRE_RST && seg->seq == a->rcv_nxt) {
+		linux_.rsts++;
+		a->tcp_state = 0;
+	} else if (seg->flags & WIRE_FIN && (int32_t)(seg->seq - a->rcv_nxt) >= 0) {
+		assert_int_equal(seg->seq, a->rcv_nxt);
+		a->rcv_nxt++;
+		linux_acks();
+	}
+}
+
 void relay_to_linux(struct slow *slow, const struct virtio_net_hdr *vnet, const uint8_t *frame,
 		    uint32_t len)
 {
@@ -288,7 +303,11 @@ void relay_to_linux(struct slow *slow, const struct virtio_net_hdr *vnet, const 
 	(void)vnet;
 	assert_true(segment_read(frame, len, SEG_FROM_WIRE, &seg));
 	linux_.frames++;
-	if (seg.flags & WIRE_SYN || !linux_.a.found)
+	if (seg.flags & WIRE_SYN)
+		return;
+	if (linux_.a.tcp_state == TCP_TIME_WAIT)
+		time_wait_takes(&seg);
+	if (!linux_.a.found)
 		return;
 	if (seg.seq - linux_.a.rcv_nxt > 2000 && linux_.a.rcv_nxt - seg.seq > 2000)
 		fail_msg("Linux, at %u, was shown %u", linux_.a.rcv_nxt, seg.seq);
@@ -1275,10 +1294,46 @@ static void a_time_wait_of_fins_that_crossed_is_ended(void **state)
 	event(c, FAST_EV_QUIET, 0, with_fins(true, false));
 	assert_int_equal(entry.val.state, TP_LINUX);
 	linux_.a = (struct tp_answer){ .tcp_state = TCP_TIME_WAIT, .rcv_nxt = ISS_PEER + 2 };
-	linux_.frames = 0;
 	ticks(40);
-	assert_int_equal(linux_.frames, 1);
+	assert_int_equal(linux_.rsts, 1);
 	assert_false(entry.there);
+}
+
+static void so_is_one_that_was_given_unread_bytes(void **state)
+{
+	struct conn *c = go_fast();
+	struct tcp_state st = left_unread(c, 500);
+
+	(void)state;
+	st.peer_fin = true;
+	st.rcv_nxt++;
+	event(c, FAST_EV_QUIET, 1, st);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 1 + 500 + 1);
+	linux_.a = (struct tp_answer){ .tcp_state = TCP_TIME_WAIT, .rcv_nxt = ISS_PEER + 502 };
+	ticks(40);
+	assert_int_equal(linux_.rsts, 1);
+	assert_false(entry.there);
+}
+
+/* The program closes while Linux is told: the socket is busy then, and small afterwards. */
+static void what_is_left_in_fin_wait_2_hears_of_the_peers_fin(void **state)
+{
+	struct conn *c = go_fast();
+
+	(void)state;
+	program_wrote(c, MOVED_OUT);
+	linux_fins();
+	relay_drain(s, 10);
+	linux_.deaf = true;
+	event(c, FAST_EV_QUIET, 0, with_fins(true, true));
+	assert_int_equal(entry.val.state, TP_HOLD);
+	linux_.a = (struct tp_answer){ .tcp_state = TCP_TIME_WAIT, .rcv_nxt = ISS_PEER + 1 };
+	ticks(2);
+	assert_int_equal(linux_.a.rcv_nxt, ISS_PEER + 2);
+	assert_int_equal(linux_.rsts, 0);
+	assert_int_equal(entry.val.state, TP_LINUX);
+	for (uint32_t i = 0; i < wire_count; i++)
+		assert_false(wire[i].flags & (WIRE_RST | WIRE_FIN));
 }
 
 static void a_dead_flow_resets_linux_and_keeps_its_numbers_away(void **state)
@@ -1520,6 +1575,8 @@ int main(void)
 		T(the_ack_that_the_thread_owed_is_sent),
 		T(no_time_wait_stays_where_the_peer_closed_first),
 		T(a_time_wait_of_fins_that_crossed_is_ended),
+		T(so_is_one_that_was_given_unread_bytes),
+		T(what_is_left_in_fin_wait_2_hears_of_the_peers_fin),
 		T(a_dead_flow_resets_linux_and_keeps_its_numbers_away),
 		T(a_syn_waits_for_the_end_of_its_predecessor),
 		T(a_syn_ack_ends_a_translated_connection),

@@ -32,11 +32,25 @@ uint32_t tid_get(void)
 	return tid_cached;
 }
 
+/* A process that was killed keeps its number until its parent looks; that may be us, waiting here.
+ * A thread other than its process's first has no pidfd, and is gone at once.
+ */
 static bool owner_is_dead(uint32_t tid)
 {
+	struct timespec now = { 0 };
+	struct pollfd gone = { .events = POLLIN };
 	int saved = errno;
-	bool dead = tid != TP_LOCK_DAEMON && kill((pid_t)tid, 0) < 0 && errno == ESRCH;
+	bool dead;
 
+	if (tid == TP_LOCK_DAEMON)
+		return false;
+	gone.fd = (int)syscall(SYS_pidfd_open, tid, 0);
+	if (gone.fd < 0) {
+		dead = errno == ESRCH || (kill((pid_t)tid, 0) < 0 && errno == ESRCH);
+	} else {
+		dead = syscall(SYS_ppoll, &gone, 1, &now, NULL, 0) == 1;
+		syscall(SYS_close, gone.fd);
+	}
 	errno = saved;
 	return dead;
 }

@@ -318,7 +318,7 @@ static void deliver_kept(struct slow *s, struct conn *c)
 bool handback_end_time_wait(struct slow *s, struct conn *c, const struct tp_answer *a)
 {
 	bool peer_first = c->last.peer_fin && (c->peer_first || !c->last.fin_sent);
-	struct made_seg rst = { .seq = c->linux_rcv + 1, .flags = WIRE_RST };
+	struct made_seg rst = { .seq = c->linux_rcv + c->feed_len + 1, .flags = WIRE_RST };
 
 	if (a->found || a->tcp_state != TCP_TIME_WAIT || !peer_first)
 		return false;
@@ -365,7 +365,9 @@ static void feed(struct slow *s, struct conn *c, struct tp_answer *a)
 
 /* What is left of a socket in FIN-WAIT-2 that nobody has open looks like TIME_WAIT from outside, and
  * may not know of the peer's FIN: then it would stay for a minute. One that does know only
- * acknowledges it again, which is swallowed.
+ * acknowledges it again, which is swallowed; or, if it comes late, is translated and no news to the peer.
+ * Exactly at its rcv_nxt, or it would answer by RST: bytes taken for it are all there, because a
+ * release before that is the end (handback_released()).
  */
 static void tell_fin_wait(struct slow *s, const struct conn *c, const struct tp_answer *a)
 {
