@@ -19,11 +19,16 @@ test_both_queues_carry_fast_flows() {
 	in_ns client rpc_client --addr 10.0.0.2 --conns 64 --secs 1
 	mostly_fast server s0 99
 	plain || is 2 "$(threads_of_daemon)" "threads that serve a queue"
+	plain || is "true true" "$(each_thread '.segments_rx > 0 and .segments_tx > 0')" "it works"
 }
+# each_thread EXPRESSION - what jq makes of each fast thread's counters
+each_thread() { in_ns server taspilot status --json | jq -r ".[0].threads[] | $1" | xargs; }
 threads_of_daemon() { cat /proc/"$(daemon_pid s0)"/task/*/comm | grep -c fast; }
 
 test_a_flow_that_changes_its_queue_goes_on() {
+	local before
 	count_from server s0
+	before=$(plain || handed_over)
 	in_ns client rpc_client --addr 10.0.0.2 --conns 32 --secs 3 &
 	local load=$!
 	wait_for established 32
@@ -32,7 +37,9 @@ test_a_flow_that_changes_its_queue_goes_on() {
 	in_ns client ethtool -L c0 tx 1
 	wait "$load"
 	mostly_fast server s0 99
+	plain || at_least $((before + 1)) "$(handed_over)" "frames for another queue's thread"
 }
+handed_over() { in_ns server taspilot status --json | jq '[.[0].threads[].handed_over] | add'; }
 established() { [ "$(in_ns server ss -Htn state established "sport = :7000" | wc -l)" -ge "$1" ]; }
 
 run_tests

@@ -268,6 +268,30 @@ test_flows_move_to_other_queues() {
 }
 indirection() { in_ns server ethtool -X s0 equal $((1 + $1 % queues)); }
 
+test_flows_that_came_to_another_queue_are_handed_over() {
+	[ "$queues" -gt 1 ] || skip "one queue"
+	in_ns server ethtool -X s0 equal "$queues" || skip "this NIC has no indirection table to set"
+	local pid load
+	attach server s0
+	accel pid server rpc_server --port 7001
+	wait_for listening server 7001
+	count_from server s0
+	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 64 --secs 10 &
+	load=$!
+	wait_for established 64
+	in_ns server ethtool -X s0 equal 1
+	plain || wait_for some_were_handed_over
+	in_ns server ethtool -X s0 equal "$queues"
+	wait "$load"
+	mostly_fast server s0 90
+	stop "$pid"
+	detach server s0
+}
+established() { [ "$(in_ns server ss -Htn state established "sport = :7001" | wc -l)" -ge "$1" ]; }
+# threads FILTER - what jq makes of the list of the fast threads' counters
+threads() { in_ns server taspilot status --json | jq -r ".[0].threads | $1"; }
+some_were_handed_over() { [ "$(threads 'map(.handed_over) | add')" -gt 0 ]; }
+
 test_queues_that_are_not_served_get_no_flows() {
 	plain && return
 	[ "$queues" -gt 1 ] || skip "one queue"
@@ -301,7 +325,9 @@ test_a_thousand_flows_use_every_queue() {
 	count_from server s0
 	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 1000 --secs 3
 	mostly_fast server s0 90
-	plain || in_ns server taspilot status --json
+	plain || threads .
+	plain || is "$queues" "$(threads 'map(select(.segments_rx > 200 and .segments_tx > 200)) | length')" \
+		"threads that carried flows"
 	stop "$pid"
 	detach server s0
 }

@@ -282,6 +282,12 @@ void fast_get_stats(const struct fast_set *s, struct fast_stats *ret_stats)
 		stats_sum(&s->thread[i]->stats, ret_stats);
 }
 
+void fast_get_thread_stats(const struct fast_set *s, uint32_t thread, struct fast_stats *ret_stats)
+{
+	memset(ret_stats, 0, sizeof(*ret_stats));
+	stats_sum(&s->thread[thread]->stats, ret_stats);
+}
+
 const struct profile *fast_profile(const struct fast_set *s, uint32_t thread)
 {
 	return thread < s->threads ? &s->thread[thread]->profile : NULL;

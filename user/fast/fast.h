@@ -174,6 +174,8 @@ struct fast_stats {
 	uint64_t wakes, kicks, sleeps, flows;
 };
 void fast_get_stats(const struct fast_set *s, struct fast_stats *ret_stats);
+/* Those of one. */
+void fast_get_thread_stats(const struct fast_set *s, uint32_t thread, struct fast_stats *ret_stats);
 /* profile.h; NULL beyond the last thread. Not to be changed. */
 const struct profile *fast_profile(const struct fast_set *s, uint32_t thread);
 

@@ -42,6 +42,24 @@ static void report_fast(const struct fast_stats *f, struct text *t)
 	json_close(t, '}');
 }
 
+/* How the NIC spreads the flows over its queues, and whose segments came by another's. */
+static void report_threads(const struct fast_set *set, struct text *t)
+{
+	struct fast_stats f;
+
+	json_open(t, "threads", '[');
+	for (uint32_t i = 0; i < fast_threads(set); i++) {
+		fast_get_thread_stats(set, i, &f);
+		json_open(t, NULL, '{');
+		json_num(t, "flows", f.flows);
+		json_num(t, "segments_rx", f.rx_segments);
+		json_num(t, "segments_tx", f.tx_segments);
+		json_num(t, "handed_over", f.handed_over);
+		json_close(t, '}');
+	}
+	json_close(t, ']');
+}
+
 /* What the process has taken and not given back; how much of it is resident also depends on
  * what it once had.
  */
@@ -92,6 +110,7 @@ void report_status(struct slow *s, struct text *t)
 	bulk_report(&s->bulk, t);
 	why_counts(&s->why, t);
 	report_fast(&f, t);
+	report_threads(s->fast, t);
 	report_verdicts(count, t);
 	json_close(t, '}');
 }
