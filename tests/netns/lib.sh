@@ -110,7 +110,7 @@ take_nic() {
 }
 # rx_queues NS IF - how many it uses now; a NIC that cannot be asked has one
 rx_queues() {
-	in_ns "$1" ethtool -l "$2" 2>/dev/null | awk '
+	{ in_ns "$1" ethtool -l "$2" 2>/dev/null || true; } | awk '
 		/^Current/ { now = 1 }
 		now && /^(RX|Combined):/ && $2 > 0 { n += $2 }
 		END { print n ? n : 1 }'
