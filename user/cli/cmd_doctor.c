@@ -28,6 +28,7 @@
 #include "../slow/nic.h"
 #include "../slow/rundir.h"
 #include "../slow/tchook.h"
+#include "../slow/traced.h"
 #include "../slow/undo.h"
 #include "../slow/xdpfeat.h"
 #include "taspilot/ctl_abi.h"
@@ -107,8 +108,15 @@ static int try_tracing(void)
 
 static void look_at_tracing(void)
 {
-	int err = geteuid() ? 0 : try_tracing();
+	int err;
 
+	if (!traced_may_die_here()) {
+		tell(NOTE, "tracing", "not in this PID namespace: who uses an accelerated socket past "
+				      "the shim is not noticed");
+		fix("attach from outside of it, or use Linux 6.9 or newer");
+		return;
+	}
+	err = geteuid() ? 0 : try_tracing();
 	if (!err)
 		return;
 	tell(NOTE, "tracing", "%s: who uses an accelerated socket past the shim is not noticed",

@@ -52,7 +52,7 @@ static void show(const char *o, void *arg)
 	       render_count(through, up));
 	if (!strcmp(str(o, "strangers", zc), "false"))
 		puts("       note: programs that use an accelerated socket past the shim are not "
-		     "noticed (this kernel traces no functions)");
+		     "noticed ('taspilot doctor' says why)");
 	warn_about(o);
 }
 

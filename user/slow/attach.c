@@ -45,6 +45,7 @@
 #include "tap.h"
 #include "taspilot/ctl_abi.h"
 #include "tchook.h"
+#include "traced.h"
 #include "undo.h"
 
 #include "ask.skel.h"
@@ -377,12 +378,12 @@ static int load_stranger(struct attached *att)
 }
 
 /* Its links are not pinned: without a daemon there is nobody to tell. A kernel without ftrace
- * has no place for it; what a program without the shim does is then noticed when it writes. That
- * is no news at each attach: the log has it once we are ready, and `status` and `doctor` say so.
+ * has no place for it, nor has a container on some (traced.h); what a program without the shim
+ * does is then noticed when it writes. That is no news at each attach: the log has it once we are ready, and `status` and `doctor` say so.
  */
 static void try_stranger(struct attached *att)
 {
-	int err = load_stranger(att);
+	int err = traced_may_die_here() ? load_stranger(att) : -EDEADLK;
 
 	att->stranger_hook = !err;
 	if (!err)
