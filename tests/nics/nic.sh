@@ -9,8 +9,8 @@
 #                                 taspilot attached here
 #
 # Runs where TP_NICS names two NICs that a wire joins (vm/run). A transfer goes on while its
-# NIC is disturbed, eight times: what arrives must have the same SHA-256, and a connection made
-# afterwards must be fast. TP_MIB says how much.
+# NIC is disturbed, four times each way: what arrives must have the same SHA-256, and a
+# connection made afterwards must be fast. TP_MIB says how much.
 . "$(dirname "$0")/../netns/lib.sh"
 on_nics || skip "needs a pair of NICs (vm/run)"
 need bulk rpc_server rpc_client conn_rate tcpdump sha256sum jq
@@ -18,7 +18,7 @@ need bulk rpc_server rpc_client conn_rate tcpdump sha256sum jq
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 mib=${TP_MIB:-64}
 queues=$(rx_queues server s0)
-size=$((mib << 17))	# an eighth
+size=$((mib << 18))	# a quarter
 head -c "${mib}M" /dev/urandom >"$TMPDIR/sent"
 sent=$(sha256sum <"$TMPDIR/sent")
 
@@ -47,7 +47,7 @@ nic() {
 
 # --- transfers --------------------------------------------------------------------------
 
-# transfer up|down DISTURBANCE... - up to the server or down to the client, in eight pieces; while
+# transfer up|down DISTURBANCE... - up to the server or down to the client, in four pieces; while
 # each is on its way there is a disturbance. A flap costs Linux a retransmission timeout or two;
 # so does it us.
 transfer() {
@@ -61,7 +61,7 @@ transfer() {
 	in_ns client bulk connect=10.0.0.2:$port "$client" &
 	load=$!
 	exec 5<>"$TMPDIR/pieces"
-	for ((i = 0; i < 8; i++)); do
+	for ((i = 0; i < 4; i++)); do
 		piece $i >&5
 		"${@:2}" $i
 		wait_for arrived $(((i + 1) * size))
