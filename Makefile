@@ -17,7 +17,7 @@
 #   make install DESTDIR= PREFIX=/usr/local    uninstall likewise
 #   make deb        a Debian package, in out/deb/
 #   make format     clang-format over the tree
-#   PROFILE=1       time stamps in the fast thread's loop (tests/helpers/fast_echo prints them)
+#   PROFILE=1       time stamps in the fast thread's loop (see `make profile`)
 #   SAN=address,undefined | thread    build with sanitizers, into out-$(SAN)/
 #   TESTS="name..."  of check-net, check-apps: only these       V=1  show commands
 #   PARTS="rpc redis..."  of bench: only these, tests/bench/parts
@@ -200,6 +200,11 @@ bench: deps all
 cost: $(OUT)/bench/tcp_cost
 	$(Q)OUT=$(OUT) tests/bench/cost
 
+# A build of its own, with time stamps in the fast thread's loop.
+profile: deps
+	$(Q)$(MAKE) -s OUT=$(OUT)-profile PROFILE=1 all
+	$(Q)OUT=$(OUT)-profile tests/bench/profile $(ARGS)
+
 install: programs
 	install -d $(to)/bin $(to)/sbin $(to)/lib/taspilot $(to)/share/man/man8 $(DESTDIR)$(UNITDIR)
 	install -m 755 $(OUT)/taspilot $(to)/bin/
@@ -222,6 +227,6 @@ format:
 clean:
 	rm -rf out out-*
 
-.PHONY: all programs check units fuzz bpftests check-bpf check-net check-apps matrix check-vm deps test demo bench cost install uninstall deb format clean
+.PHONY: all programs check units fuzz bpftests check-bpf check-net check-apps matrix check-vm deps test demo bench cost profile install uninstall deb format clean
 .SECONDARY:
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -319,9 +319,10 @@ static bool ep_lost(const struct epset *ep)
 }
 
 /* Without waiting: ours, and every few calls at the latest the kernel's. They take turns in coming
- * first, so that neither can starve the other when @max is small.
+ * first, so that neither can starve the other when @max is small. Who is about to sleep (@sleeps) looks
+ * at the kernel's in doing so.
  */
-static int look_at_both(int epfd, struct epset *ep, struct epoll_event *evs, int max)
+static int look_at_both(int epfd, struct epset *ep, struct epoll_event *evs, int max, bool sleeps)
 {
 	bool kernel_first = atomic_fetch_add_explicit(&ep->turn, 1, memory_order_relaxed) %
 			    KERNEL_EVERY == 0;
@@ -335,7 +336,7 @@ static int look_at_both(int epfd, struct epset *ep, struct epoll_event *evs, int
 	}
 	if (n < max)
 		n += take_ours(ep, evs + n, max - n);
-	if (n == 0 && !kernel_first) {
+	if (n == 0 && !kernel_first && !sleeps) {
 		k = kernel_wait(epfd, evs, max, 0, NULL);
 		if (k < 0)
 			return k;
@@ -348,7 +349,7 @@ static int wait_once(int epfd, struct epset *ep, struct epoll_event *evs, int ma
 		     uint64_t deadline, const sigset_t *mask)
 {
 	bool live = atomic_load_explicit(&ep->live, memory_order_relaxed);
-	int saved = errno, n = live ? look_at_both(epfd, ep, evs, max) : 0;
+	int saved = errno, n = live ? look_at_both(epfd, ep, evs, max, deadline != 0) : 0;
 
 	if (n || (live && deadline == 0)) {
 		if (n == 0)

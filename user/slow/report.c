@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <stdio.h>
 
+#include "../fast/profile.h"
 #include "slow.h"
 
 static void read_verdicts(struct slow *s, uint64_t ret_count[TP_VERDICT_COUNT])
@@ -80,6 +81,34 @@ static const char *life_name(enum slow_life life)
 	return name[life];
 }
 
+/* Only a daemon built with PROFILE=1 has any: cycles of all fast threads, stage by stage. */
+static void report_profile(struct slow *s, struct text *t)
+{
+	static const char *const name[] = {
+#define X(id, name) [PROFILE_##id] = name,
+		PROFILE_STAGES(X)
+#undef X
+	};
+	struct profile sum = { 0 };
+
+	for (uint32_t i = 0; i < fast_threads(s->fast); i++) {
+		const struct profile *p = fast_profile(s->fast, i);
+
+		sum.turns += p->turns;
+		sum.frames += p->frames;
+		for (int stage = 0; stage < PROFILE_STAGE_COUNT; stage++)
+			sum.cycles[stage] += p->cycles[stage];
+	}
+	if (!sum.turns)
+		return;
+	json_open(t, "profile", '{');
+	json_num(t, "turns", sum.turns);
+	json_num(t, "frames", sum.frames);
+	for (int stage = 0; stage < PROFILE_STAGE_COUNT; stage++)
+		json_num(t, name[stage], sum.cycles[stage]);
+	json_close(t, '}');
+}
+
 void report_status(struct slow *s, struct text *t)
 {
 	uint64_t count[TP_VERDICT_COUNT];
@@ -112,6 +141,7 @@ void report_status(struct slow *s, struct text *t)
 	report_fast(&f, t);
 	report_threads(s->fast, t);
 	report_verdicts(count, t);
+	report_profile(s, t);
 	json_close(t, '}');
 }
 
