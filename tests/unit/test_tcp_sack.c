@@ -351,6 +351,37 @@ static void a_network_that_duplicates_undoes_no_true_loss(void **state)
 	rig_free(r);
 }
 
+/* New data that leaves within a thirty-second of the shortest round trip makes one run, with the
+ * time of its first byte. Something resent in between arrives before the run's end: that is no
+ * reordering, nor a loss.
+ */
+static void what_left_after_a_resent_segment_is_not_lost(void **state)
+{
+	struct rig *r = ten_in_flight(NULL);
+	uint64_t sent = r->now;
+
+	(void)state;
+	r->tcp.cc.cwnd = 30;
+	assert_true(rig_tx(r));			/* 10000..11000, 11000..12000 */
+	assert_true(rig_tx(r));
+	rig_pass(r, MS / 5);
+	rig_sack(r, 0, 1000, 4000);
+	r->tcp.cc.cwnd = 30;
+	assert_true(rig_tx(r));
+	assert_true(r->out.retransmit);		/* 0..1000 */
+	rig_pass(r, MS / 5);
+	r->tcp.cc.cwnd = 30;
+	assert_true(rig_tx(r));			/* 12000..13000, of the same run as 10000 */
+	assert_int_equal(r->out.seq, 12000);
+	r->now = sent + 20 * MS;
+	rig_sack(r, 0, 1000, 11000);
+	rig_pass(r, MS / 5);
+	rig_ack(r, 11000);			/* the resent one has come */
+	assert_int_equal(r->tcp.ca, TCP_RECOVERY);
+	assert_int_equal(r->tcp.lost, 0);
+	rig_free(r);
+}
+
 static void a_reneging_peer_gets_everything_again(void **state)
 {
 	struct rig *r = ten_in_flight(NULL);
@@ -487,6 +518,7 @@ int main(void)
 		cmocka_unit_test(a_spurious_timeout_is_undone_without_timestamps),
 		cmocka_unit_test(dsacks_for_all_that_was_resent_undo_recovery),
 		cmocka_unit_test(a_network_that_duplicates_undoes_no_true_loss),
+		cmocka_unit_test(what_left_after_a_resent_segment_is_not_lost),
 		cmocka_unit_test(a_reneging_peer_gets_everything_again),
 		cmocka_unit_test(what_was_taken_back_gives_no_round_trip),
 		cmocka_unit_test(an_ack_of_something_resent_measures_nothing),

@@ -177,6 +177,7 @@ struct tcp {
 	uint32_t prr_delivered, prr_out;	/* segments */
 	uint32_t rack_sent, rack_end;	/* latest sent of what arrived */
 	uint32_t rack_rtt;		/* ticks from sending it to its arrival; 0 none yet */
+	uint32_t rack_slack;		/* ticks: what was sent once may have left as much later than told */
 	uint32_t reo_steps, reo_round;	/* reordering window in quarters of min RTT; round's end */
 	uint32_t reo_persist;		/* recoveries for which it stays */
 	uint32_t fack;			/* highest sequence known to have arrived */

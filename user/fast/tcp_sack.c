@@ -15,7 +15,10 @@
  * be sent twice), and what must be recorded, a transmission, makes room by joining records.
  *
  * What is lost is judged by RACK (RFC 8985): bytes sent before something that has arrived,
- * by more than the reordering window. Time is in ticks of 1.024 us.
+ * by more than the reordering window. Time is in ticks of 1.024 us. A run that grew by bytes sent
+ * a little later keeps its first time; among new data the order of numbers is that of sending, so
+ * nothing is lost by that. But when it is something resent that has arrived, the run is given as
+ * much time again: the end of it may have left after the resent bytes.
  *
  * Invariants
  *  - sacked, lost, rtx are the sums of the records' lengths with R_SACKED, R_LOST, R_RTX.
@@ -258,6 +261,7 @@ static void note_arrival(struct tcp *t, struct tcp_acked *a, const struct tcp_re
 		t->rack_sent = r->sent;
 		t->rack_end = end;
 		t->rack_rtt = tcp_max(ticks, 1);
+		t->rack_slack = r->flags & R_EVER ? tcp_us_tick(same_time(t)) : 0;
 	}
 }
 
@@ -522,17 +526,17 @@ uint32_t tcp_board_rack(struct tcp *t, uint64_t now_ns, uint32_t *ret_wait_us)
 		return 0;
 	for (uint32_t i = 0; i < t->nrec; i++) {
 		struct tcp_rec *r = rec_at(t, i);
-		uint32_t age = now - r->sent;
+		uint32_t age = now - r->sent, most = limit + (r->flags & R_EVER ? 0 : t->rack_slack);
 
 		if (r->flags & R_SACKED || (r->flags & (R_LOST | R_RTX)) == R_LOST)
 			continue;
 		if (seq_after(r->sent, t->rack_sent) ||
 		    (r->sent == t->rack_sent && seq_after_eq(r->end, t->rack_end)))
 			continue;
-		if (age >= limit)
+		if (age >= most)
 			lost += lose(t, r);
 		else
-			wait = tcp_max(wait, limit - age);
+			wait = tcp_max(wait, most - age);
 	}
 	if (lost)
 		join_neighbours(t);
