@@ -237,6 +237,39 @@ static void a_sender_in_slow_start_is_not_held_up(void **state)
 	rig_free(r);
 }
 
+static void copies_that_touch_are_one_dsack(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	for (uint32_t at = 0; at < 4000; at += 1000)
+		rig_data(r, at, 1000);
+	rig_drain(r);
+	rig_data(r, 1000, 1000);
+	rig_data(r, 2000, 1000);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.nsack, 1);
+	assert_int_equal(r->out.sack[0].start, 1000);
+	assert_int_equal(r->out.sack[0].end, 3000);
+	rig_free(r);
+}
+
+static void a_segment_with_an_old_ack_has_a_fresh_timestamp(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s;
+
+	(void)state;
+	rig_write(r, 2000);
+	rig_drain(r);
+	rig_ack(r, 2000);
+	rig_pass(r, 5000 * MS);
+	s = rig_seg(r, 0, 1000, 1000);		/* it was overtaken by the ACK of 2000 */
+	rig_rx(r, &s);
+	assert_int_equal(r->tcp.ts_recent, s.tsval);
+	rig_free(r);
+}
+
 static void bytes_beyond_the_window_are_not_taken(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -641,6 +674,8 @@ int main(void)
 		cmocka_unit_test(a_program_that_drains_quickly_is_offered_more),
 		cmocka_unit_test(what_waits_behind_a_hole_is_offered_besides),
 		cmocka_unit_test(a_sender_in_slow_start_is_not_held_up),
+		cmocka_unit_test(copies_that_touch_are_one_dsack),
+		cmocka_unit_test(a_segment_with_an_old_ack_has_a_fresh_timestamp),
 		cmocka_unit_test(bytes_beyond_the_window_are_not_taken),
 		cmocka_unit_test(the_first_sixteen_acks_are_quick_then_they_wait),
 		cmocka_unit_test(every_second_full_segment_is_acknowledged),

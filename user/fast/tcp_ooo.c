@@ -208,10 +208,15 @@ static void tidy_recent(struct tcp *t)
 	t->nrecent = (uint8_t)n;
 }
 
+/* Several that come before an ACK leaves are one if they touch: the peer counts segments. */
 void tcp_dsack(struct tcp *t, uint32_t start, uint32_t end)
 {
 	if (!(t->flags & T_SACK))
 		return;
+	if (t->flags & T_DSACK && !seq_after(start, t->dsack.end) && !seq_after(t->dsack.start, end)) {
+		start = seq_min(start, t->dsack.start);
+		end = seq_max(end, t->dsack.end);
+	}
 	t->dsack = (struct tcp_sack){ start, end };
 	t->flags |= T_DSACK;
 }

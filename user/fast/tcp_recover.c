@@ -187,8 +187,10 @@ static void find_loss_rack(struct tcp *t, struct tcp_acked *a)
 	uint32_t wait_us;
 
 	a->lost += tcp_board_rack(t, a->now_ns, &wait_us);
+	/* never longer than the timeout, whose place this takes */
 	if (wait_us)
-		tcp_arm_at(t, TCP_RTX_REORDER, a->now_ns + wait_us * 1000ULL);
+		tcp_arm_at(t, TCP_RTX_REORDER,
+			   a->now_ns + tcp_min(wait_us, t->rtt.rto_us) * 1000ULL);
 }
 
 static void find_loss(struct tcp *t, struct tcp_acked *a)

@@ -26,7 +26,11 @@ static bool ts_is_old(const struct tcp *t, const struct tcp_seg *s)
 	return t->flags & T_TS && s->has_ts && seq_before(s->tsval, t->ts_recent);
 }
 
-/* RFC 7323 4.3: the segment that covers what we acknowledged last sets what we echo. */
+/* RFC 7323 4.3: the segment that covers what we acknowledged last sets what we echo. Data does,
+ * whatever it acknowledges itself. (Linux does not take it from a segment with an old ACK. Where
+ * both ends send and the path reorders, it then echoes stamps of seconds ago, and the peer's
+ * timeouts grow by that.)
+ */
 static void take_ts(struct tcp *t, const struct tcp_seg *s)
 {
 	if (t->flags & T_TS && s->has_ts && !seq_after(s->seq, t->rcv_wup))
@@ -273,7 +277,7 @@ uint32_t tcp_rx(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 		return todo;
 
 	t->heard_ns = now_ns;
-	if (!seq_before(s->ack, t->snd_una))
+	if (s->len || !seq_before(s->ack, t->snd_una))
 		take_ts(t, s);
 	take_ecn(t, s);
 	todo = tcp_ack_in(t, s, now_ns);
