@@ -237,6 +237,24 @@ static void a_sender_in_slow_start_is_not_held_up(void **state)
 	rig_free(r);
 }
 
+/* The next ACK will say so; one for this alone Linux does not send either. */
+static void a_larger_limit_is_no_reason_for_an_ack(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	uint32_t limit = r->tcp.rcv_limit;
+
+	(void)state;
+	for (uint32_t at = 0; at < 21000; at += 1000) {
+		rig_data(r, at, 1000);
+		rig_drain(r);
+	}
+	rig_pass(r, 25 * MS);
+	rig_read(r);
+	assert_true(r->tcp.rcv_limit > 2 * limit);
+	assert_int_equal(rig_drain(r), 0);
+	rig_free(r);
+}
+
 static void copies_that_touch_are_one_dsack(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -674,6 +692,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_drains_quickly_is_offered_more),
 		cmocka_unit_test(what_waits_behind_a_hole_is_offered_besides),
 		cmocka_unit_test(a_sender_in_slow_start_is_not_held_up),
+		cmocka_unit_test(a_larger_limit_is_no_reason_for_an_ack),
 		cmocka_unit_test(copies_that_touch_are_one_dsack),
 		cmocka_unit_test(a_segment_with_an_old_ack_has_a_fresh_timestamp),
 		cmocka_unit_test(bytes_beyond_the_window_are_not_taken),

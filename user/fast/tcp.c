@@ -89,6 +89,7 @@ static void init_rx(struct tcp *t, const struct tcp_begin *b, uint64_t now_ns)
 	set_rcv_most(t, b->options.rcv_max);
 	edge = t->rcv_edge - t->rcv_nxt;
 	t->rcv_limit = tcp_min(tcp_max(edge, LIMIT_MIN), tcp_max(edge, t->rcv_most));
+	t->told_limit = t->rcv_limit;
 	t->rcv_mss = tcp_min(t->mss, 536);
 	t->drs_space = tcp_max(tcp_min(edge, CWND_INIT * t->mss), 1);
 	t->drs_ns = now_ns;

@@ -145,6 +145,7 @@ struct tcp {
 	alignas(TP_LINE) struct rtt rtt;
 	uint32_t drs_us;		/* round trip as the receiver sees it, 0 unknown */
 	uint32_t drs_tsecr;
+	uint32_t told_limit;		/* rcv_limit when the window was last told */
 	uint32_t drs_space;		/* most bytes that the program took in one of these */
 	uint64_t drs_ns, drs_tail;	/* when the current measurement began, and rx_tail then */
 	uint32_t rcv_mss;		/* the peer's full segment, estimated */

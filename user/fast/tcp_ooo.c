@@ -414,15 +414,15 @@ uint32_t tcp_data_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	return 0;
 }
 
-/* Bytes that we could offer beyond rcv_nxt; 0 rather than a silly few. */
-static uint32_t offer(const struct tcp *t)
+/* Bytes that we could offer beyond rcv_nxt, willing to hold @limit; 0 rather than a silly few. */
+static uint32_t offer(const struct tcp *t, uint32_t limit)
 {
 	uint32_t unread = (uint32_t)(t->rx_head - t->rx_tail), room;
 
-	if (t->flags & T_QUIESCED || unread >= t->rcv_limit)
+	if (t->flags & T_QUIESCED || unread >= limit)
 		return 0;
-	room = t->rcv_limit - unread;
-	if (room < t->rcv_limit / 2 && room < tcp_max(t->rcv_limit / 16, t->rcv_mss))
+	room = limit - unread;
+	if (room < limit / 2 && room < tcp_max(limit / 16, t->rcv_mss))
 		return 0;
 	return tcp_min(room >> t->rcv_wscale, 65535) << t->rcv_wscale;
 }
@@ -434,7 +434,9 @@ static uint32_t offered(const struct tcp *t)
 
 uint32_t tcp_window(struct tcp *t)
 {
-	uint32_t now = offered(t), could = offer(t), scale = t->rcv_wscale, field;
+	uint32_t now = offered(t), could = offer(t, t->rcv_limit), scale = t->rcv_wscale, field;
+
+	t->told_limit = t->rcv_limit;
 
 	if (could < now + tcp_min(t->rcv_mss, t->rcv_limit / 2))
 		could = now;
@@ -444,9 +446,10 @@ uint32_t tcp_window(struct tcp *t)
 	return field;
 }
 
+/* That the limit has grown is no news worth a segment of its own. */
 bool tcp_window_opens(struct tcp *t)
 {
-	uint32_t now = offered(t), could = offer(t);
+	uint32_t now = offered(t), could = offer(t, t->told_limit);
 
 	return could >= 2 * now && could >= now + tcp_min(t->rcv_mss, t->rcv_limit / 2);
 }
