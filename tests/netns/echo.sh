@@ -19,4 +19,25 @@ test_one_connection_echoes_fast() {
 	mostly_fast server s0 99
 }
 
+# calls_a_message - of a server with 64 busy connections: all that strace counts but 16 calls for
+# the set-up of each
+calls_a_message() {
+	local tracer calls messages
+	command -v strace >/dev/null || skip "strace is not installed"
+	start tracer server strace -f -c -U calls,name -o "$TMPDIR/calls" -p "$server_pid" 2>"$TMPDIR/strace"
+	wait_for grep -q attached "$TMPDIR/strace"
+	messages=$(in_ns client rpc_client --addr 10.0.0.2 --conns 64 --depth 4 --warmup 0 --secs 2 --json | jq .requests)
+	stop "$tracer" INT
+	calls=$(awk '$2 == "total" { print $1 }' "$TMPDIR/calls")
+	cat "$TMPDIR/calls"
+	echo "$calls calls, $messages messages"
+	per=$(awk "BEGIN { print ($calls - 64 * 16) / $messages }")
+}
+test_a_busy_server_makes_no_system_call_a_message() {
+	local per
+	calls_a_message
+	plain && return
+	at_most 0.1 "$per" "system calls a message"
+}
+
 run_tests
