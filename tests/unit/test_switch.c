@@ -176,6 +176,9 @@ static struct {
 	uint32_t seen_by_reader;	/* unread bytes, FIN that came while the program could look */
 	uint32_t wrong;			/* bytes that are not what the peer sent */
 	uint32_t frames, rsts;
+	uint32_t backlog;		/* frames that came while it was at work */
+	uint8_t kept[4][FRAME_ROOM];
+	uint32_t kept_len[4];
 } linux_;
 
 static struct { struct said w; } tap[MAX_LOG];
@@ -215,11 +218,23 @@ static void entry_moves(uint32_t from, uint32_t to)
 		entry.val.state = to;
 }
 
+/* Nobody is at work on the socket any more: what was kept meanwhile. */
+static void linux_lets_go(void)
+{
+	uint32_t n = linux_.backlog;
+
+	linux_.backlog = 0;
+	for (uint32_t i = 0; i < n; i++)
+		relay_to_linux(s, NULL, linux_.kept[i], linux_.kept_len[i]);
+}
+
 int ask_after(const struct attached *a, const struct tp_flow_key *key, enum tp_ask_op op,
 	      struct tp_answer *ret)
 {
 	(void)a;
 	(void)key;
+	if (linux_.backlog && !linux_.busy_for)
+		linux_lets_go();
 	if (op == TP_ASK_HOLD)
 		entry_moves(TP_WATCH, TP_HOLD);
 	if (op == TP_ASK_UNHOLD)
@@ -305,6 +320,12 @@ void relay_to_linux(struct slow *slow, const struct virtio_net_hdr *vnet, const 
 	linux_.frames++;
 	if (seg.flags & WIRE_SYN)
 		return;
+	if (linux_.busy_for && linux_.a.found) {
+		assert_true(linux_.backlog < 4 && len <= FRAME_ROOM);
+		memcpy(linux_.kept[linux_.backlog], frame, len);
+		linux_.kept_len[linux_.backlog++] = len;
+		return;
+	}
 	if (linux_.a.tcp_state == TCP_TIME_WAIT)
 		time_wait_takes(&seg);
 	if (!linux_.a.found)
@@ -1315,6 +1336,20 @@ static void so_is_one_that_was_given_unread_bytes(void **state)
 	assert_false(entry.there);
 }
 
+static void a_socket_that_is_just_being_closed_is_waited_for(void **state)
+{
+	struct conn *c = go_fast();
+
+	(void)state;
+	program_wrote(c, MOVED_OUT);
+	linux_fins();
+	relay_drain(s, 10);
+	linux_.busy_for = 3;
+	event(c, FAST_EV_QUIET, 0, with_fins(false, true));
+	assert_int_equal(entry.val.state, TP_LINUX);
+	assert_int_equal(linux_.backlog, 0);
+}
+
 /* The program closes while Linux is told: the socket is busy then, and small afterwards. */
 static void what_is_left_in_fin_wait_2_hears_of_the_peers_fin(void **state)
 {
@@ -1576,6 +1611,7 @@ int main(void)
 		T(no_time_wait_stays_where_the_peer_closed_first),
 		T(a_time_wait_of_fins_that_crossed_is_ended),
 		T(so_is_one_that_was_given_unread_bytes),
+		T(a_socket_that_is_just_being_closed_is_waited_for),
 		T(what_is_left_in_fin_wait_2_hears_of_the_peers_fin),
 		T(a_dead_flow_resets_linux_and_keeps_its_numbers_away),
 		T(a_syn_waits_for_the_end_of_its_predecessor),

@@ -33,7 +33,7 @@
  *								if it comes after 5
  *  a frame was recorded in FAST or HOLD, read after 5	phase LINUX: translated (upcall.c)
  *  the socket is locked by the program during 4		its backlog has our segment: asked
- *								again on a timer
+ *								again at once, then on a timer
  *  Linux's socket has gone already			nobody is told; what the peer sends
  *								meets Linux without a socket: RST
  *
@@ -50,6 +50,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "expire.h"
 #include "feed.h"
@@ -64,6 +65,8 @@
 
 #define REVIVE_MAX	16		/* a program that never stops writing is cut off */
 #define TAP_ALL		4096
+#define BUSY_TRIES	4		/* looks at a socket that somebody has locked, and between them */
+#define BUSY_PAUSE_NS	20000
 #define TELL_TRIES	40		/* times expire.c comes back: 2 s */
 
 /* Free what nobody needs any more; maybe @c itself. */
@@ -383,13 +386,30 @@ static void tell_fin_wait(struct slow *s, const struct conn *c, const struct tp_
 	relay_drain(s, TAP_ALL);
 }
 
+/* A program that is just closing has its socket locked, and perhaps not the CPU: we woke on it when
+ * Linux sent the FIN. Then what we have told waits in the backlog, and the flow for a tick unless the
+ * program is let go on. 0 or -errno.
+ */
+static int ask_patiently(struct slow *s, const struct conn *c, struct tp_answer *ret_answer)
+{
+	static const struct timespec pause = { .tv_nsec = BUSY_PAUSE_NS };
+	int err;
+
+	for (int i = 0;; i++) {
+		relay_drain(s, TAP_ALL);	/* what Linux says to it */
+		err = ask_linux(s->att, &c->key, ret_answer);
+		if (err || !ret_answer->busy || understood(c, ret_answer) || i == BUSY_TRIES)
+			return err;
+		nanosleep(&pause, NULL);
+	}
+}
+
 static void try_finish(struct slow *s, struct conn *c)
 {
 	struct tp_answer a = { 0 };
 	bool over;
 
-	relay_drain(s, TAP_ALL);	/* what Linux says to it */
-	if (ask_linux(s->att, &c->key, &a)) {
+	if (ask_patiently(s, c, &a)) {
 		finish(s, c, &a);
 		return;
 	}
