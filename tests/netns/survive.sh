@@ -106,6 +106,28 @@ test_a_stopped_daemon_lets_new_connections_through_and_replays_none() {
 	stop "$server_pid"
 	detach server s0
 }
+# The shim waits a second for an answer, and then the connection is Linux's: a claim that the daemon
+# finds when it goes on is nobody's.
+test_what_a_program_gave_up_asking_for_is_not_done() {
+	plain && return
+	attach server s0
+	export TALK_DIR=$TMPDIR/gaveup
+	mkdir -p "$TALK_DIR"
+	accel server_pid server talk listen=7006 mark=up await=stopped accept mark=accepted recv=5 \
+		send=5 eof close >"$TALK_DIR/server"
+	start client_pid client talk await=up connect=10.0.0.2:7006 mark=connected await=go send=5 \
+		recv=5 shutwr eof close >"$TALK_DIR/client"
+	wait_for test -e "$TALK_DIR/connected"
+	kill -STOP "$(daemon_pid s0)"
+	echo 1 >"$TALK_DIR/stopped.new"; mv "$TALK_DIR"/stopped{.new,}
+	wait_for test -e "$TALK_DIR/accepted"
+	kill -CONT "$(daemon_pid s0)"
+	in_ns server taspilot status
+	echo 1 >"$TALK_DIR/go.new"; mv "$TALK_DIR"/go{.new,}
+	wait "$client_pid" "$server_pid"
+	is "" "$(grep -h hangs "$TALK_DIR"/{server,client})"
+	detach server s0
+}
 # a new connection goes fast
 accelerated_again() {
 	count_from server s0

@@ -489,6 +489,15 @@ bool app_request(struct slow *s, struct app *a, struct tp_ctl *m, int fd, struct
 	return true;
 }
 
+void app_unheard(struct slow *s, const struct tp_ctl *m)
+{
+	struct conn *c = m->h.type == TP_CTL_CLAIM && !m->err ?
+			 conn_by_cookie(&s->conns, m->claim.cookie) : NULL;
+
+	if (c)
+		handback_begin(s, c, TP_WHY_HANDED_BACK);
+}
+
 void app_fini(struct slow *s, struct app *a)
 {
 	list_each(l, n, &a->listens)

@@ -52,6 +52,8 @@ void apps_expire(struct slow *s);
 void apps_uring(struct slow *s, uint32_t number);
 
 void app_init(struct app *a, uid_t uid, pid_t pid);
+/* The answer @m did not reach the program, which goes on as if it had not asked. */
+void app_unheard(struct slow *s, const struct tp_ctl *m);
 /* Its connection closed. */
 void app_fini(struct slow *s, struct app *a);
 

@@ -351,8 +351,10 @@ static void handle(struct client *cl, struct tp_ctl *m, int fd)
 	int err;
 
 	if (app_request(cl->s, &cl->app, m, fd, &fds)) {
-		if (send_packet(cl, m, NULL, 0, &fds))
+		if (send_packet(cl, m, NULL, 0, &fds)) {
+			app_unheard(cl->s, m);
 			client_free(cl);
+		}
 		return;
 	}
 	if (fd >= 0)
@@ -400,6 +402,10 @@ static void client_ready(struct loop_source *src, uint32_t events)
 	int fd;
 
 	cl->s->now_ns = clock_ns();
+	if (events & EPOLLHUP) {	/* it waits for no answer, so it asked for nothing */
+		client_free(cl);
+		return;
+	}
 	if (events & EPOLLOUT) {
 		flush(cl);
 		return;
