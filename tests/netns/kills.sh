@@ -36,6 +36,8 @@ up_or_gone() { gone "$2" || listening server "$1"; }
 # over PID... - they end, whatever they say about it
 over() { local p; for p; do wait_for gone "$p"; wait "$p" 2>/dev/null || true; done; }
 
+# parted PORT - no client is connected to it, or believes so
+parted() { [ -z "$(in_ns client ss -Htn state established "dport = :$1")" ]; }
 # a_server PORT OPTIONS... - its client hears of the end, and does not wait for ever
 a_server() {
 	local victim asking family
@@ -48,7 +50,8 @@ a_server() {
 	over "$victim"
 	# shellcheck disable=SC2086
 	[ -z "$family" ] || kill -KILL $family 2>/dev/null || true
-	over "$asking"
+	wait_for parted "$1"
+	stop "$asking"
 }
 # a_stream PORT DOES PEER-DOES
 a_stream() {
