@@ -167,11 +167,34 @@ static void on_a_cpu_that_others_use_spins_become_rare(void **state)
 	/* 4 ms each: in the first second some five, in the next four one or two */
 	assert_in_range(preempted(&i, &at, 250), 1, 6);
 	assert_in_range(preempted(&i, &at, 1000), 1, 4);
+	assert_true(idle_is_shared(&i, at));
 	/* and when the other is gone for long, the next one is the first again */
 	at += 60000000 * US;
+	assert_false(idle_is_shared(&i, at));
 	at = arrivals(&i, at, 100, 20);
 	assert_int_equal(preempted(&i, &at, 1), 1);
 	assert_int_equal(i.shared_ns, IDLE_SHARED_NS);
+}
+
+/* A program at work ends a wait by its kick, or time does; if it ends much later we stood behind somebody. */
+static void a_wait_for_a_kick_that_ends_late_tells_of_others(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	at = arrivals(&i, 1, 100, 20);
+	idle_waited_kick(&i, at, at + 30 * US);
+	idle_waited_kick(&i, at, at + IDLE_KICK_NS + 20 * US);
+	assert_false(idle_is_shared(&i, at));
+	idle_waited_kick(&i, at, at + IDLE_KICK_NS + IDLE_LEAP_NS + US);
+	at += IDLE_KICK_NS + IDLE_LEAP_NS + US;
+	assert_true(idle_is_shared(&i, at + IDLE_SHARED_NS - 1));
+	assert_false(idle_is_shared(&i, at + IDLE_SHARED_NS));
+	/* one that belongs to the same time does not make it longer */
+	idle_waited_kick(&i, at, at + 3000 * US);
+	assert_false(idle_is_shared(&i, at + IDLE_SHARED_NS));
 }
 
 static void the_slow_thread_on_our_cpu_is_not_kept_from_it(void **state)
@@ -212,6 +235,7 @@ int main(void)
 		cmocka_unit_test(spins_that_never_pay_become_rare),
 		cmocka_unit_test(when_the_peer_gets_quicker_spinning_comes_back),
 		cmocka_unit_test(on_a_cpu_that_others_use_spins_become_rare),
+		cmocka_unit_test(a_wait_for_a_kick_that_ends_late_tells_of_others),
 		cmocka_unit_test(the_slow_thread_on_our_cpu_is_not_kept_from_it),
 		cmocka_unit_test(busy_always_spins_and_event_never),
 	};

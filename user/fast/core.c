@@ -23,6 +23,7 @@
 #include "../common/clock.h"
 #include "../common/cpu.h"
 
+#define SHARED_NICE	(-15)		/* of a thread that shares its CPU: comes before a task of nice 0 */
 #define TX_RETRY_NS	50000ULL	/* the kernel did not take our frames: try again after */
 
 static void kicked(struct fast *t, struct appq *q, uint32_t slot)
@@ -187,12 +188,31 @@ static void wait_kick(struct fast *t)
 	uint64_t ns = sleep_ns(t);
 
 	wake_wait_kick(&t->wake, ns < IDLE_KICK_NS ? ns : IDLE_KICK_NS);
+	idle_waited_kick(&t->idle, t->now_ns, clock_ns());
+}
+
+/* The nice value of the thread counts among threads of one session or control group; what the
+ * session as a whole counts for is the autogroup's, which all fast threads share.
+ */
+static void share_cpu(struct fast *t, bool shared)
+{
+	struct fast_set *s = t->set;
+
+	if (shared == t->shares_cpu)
+		return;
+	t->shares_cpu = shared;
+	(void)cpu_nice(shared ? SHARED_NICE : s->nice);
+	if (shared && atomic_fetch_add(&s->sharing, 1) == 0)
+		(void)cpu_session_nice(SHARED_NICE);
+	else if (!shared && atomic_fetch_sub(&s->sharing, 1) == 1)
+		(void)cpu_session_nice(s->session_nice);
 }
 
 static void idle(struct fast *t)
 {
 	enum idle_how how = idle_next(&t->idle, t->now_ns, who_works(t));
 
+	share_cpu(t, idle_is_shared(&t->idle, t->now_ns));
 	if (how == IDLE_SPIN) {
 		__builtin_ia32_pause();
 		return;

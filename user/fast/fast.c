@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../common/clock.h"
+#include "../common/cpu.h"
 #include "sum.h"
 
 /* What a region's fast_private points to. */
@@ -184,6 +185,8 @@ static int set_init(struct fast_set *s, const struct fast_config *cfg)
 	s->cfg.ifname = s->ifname;
 	s->threads = cfg->queues;
 	s->slow_asleep = 1;
+	s->nice = cpu_get_nice();
+	s->session_nice = cpu_get_session_nice();
 	s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->event_fd < 0)
 		return -errno;

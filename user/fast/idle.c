@@ -20,14 +20,12 @@ static void spun(struct idle *i, bool paid)
 		i->skips = IDLE_SKIPS;
 }
 
-/* Has somebody else had the CPU since we looked last? The pause doubles unless the last one
- * is long past.
- */
-static void note_leap(struct idle *i, uint64_t now_ns)
+/* Has somebody else had the CPU since @since_ns? The pause doubles unless the last one is long past. */
+static void note_leap(struct idle *i, uint64_t since_ns, uint64_t now_ns)
 {
 	bool again = now_ns - i->shared_until_ns < 8 * i->shared_ns;
 
-	if (now_ns - i->looked_ns <= IDLE_LEAP_NS)
+	if (now_ns - since_ns <= IDLE_LEAP_NS || now_ns < i->shared_until_ns)
 		return;
 	i->shared_ns = again ? 2 * i->shared_ns : IDLE_SHARED_NS;
 	if (i->shared_ns > IDLE_SHARED_MAX_NS)
@@ -40,7 +38,7 @@ void idle_worked(struct idle *i, uint64_t now_ns, bool frames)
 	uint64_t gap = now_ns - i->arrived_ns;
 
 	if (i->spinning) {
-		note_leap(i, now_ns);
+		note_leap(i, i->looked_ns, now_ns);
 		spun(i, true);
 	}
 	i->since_ns = 0;
@@ -81,7 +79,7 @@ static enum idle_how spin_or_block(struct idle *i, uint64_t now_ns)
 	}
 	if (!i->spinning)
 		return IDLE_BLOCK;
-	note_leap(i, now_ns);
+	note_leap(i, i->looked_ns, now_ns);
 	i->looked_ns = now_ns;
 	if (now_ns - i->since_ns < spin_ns(i))
 		return IDLE_SPIN;
@@ -104,4 +102,10 @@ enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other)
 		return IDLE_BLOCK;
 	}
 	return spin_or_block(i, now_ns);
+}
+
+void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns)
+{
+	if (now_ns > since_ns + IDLE_KICK_NS)
+		note_leap(i, since_ns + IDLE_KICK_NS, now_ns);
 }

@@ -14,9 +14,13 @@
  * most end without a frame, there are none for a while, then a few to try. There is no
  * sched_yield: it would cost milliseconds as soon as somebody else's task is on the CPU.
  *
- * Somebody else's task shows in the clock: a spin in which time leaps was preempted. Then
- * spinning only uses up our share of the CPU, and the next wait for it is a whole slice of
- * the other. So no spins for a while, which doubles as long as it happens again.
+ * Somebody else's task shows in the clock: a spin in which time leaps was preempted, a wait for
+ * a kick that ends late stood behind the other. Then spinning only uses up our share of the CPU,
+ * and the next wait for it is a whole slice of the other. So no spins for a while, which doubles
+ * as long as it happens again. Meanwhile the thread comes before others (a nice value), as
+ * softirqs do, whose work it does: it takes two turns a request, and the other would get a whole
+ * slice between them whenever the program has gone to sleep. When the CPU is ours alone that would
+ * be wrong: a program that is woken must come before us, because we spin.
  *
  * Pure: the clock is an argument.
  */
@@ -63,6 +67,13 @@ void idle_init(struct idle *i, enum fast_poll poll);
 void idle_worked(struct idle *i, uint64_t now_ns, bool frames);
 /* A turn did nothing. */
 enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other);
+/* A WAIT_KICK is over. */
+void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns);
+/* Somebody else wants the CPU all the time. */
+static inline bool idle_is_shared(const struct idle *i, uint64_t now_ns)
+{
+	return now_ns < i->shared_until_ns;
+}
 /* The programs that we waited for seem not to come back to us. */
 static inline bool idle_gave_up(const struct idle *i) { return i->kicks >= IDLE_KICKS; }
 

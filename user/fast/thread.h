@@ -96,6 +96,7 @@ struct fast {
 	struct timer_wheel wheel;
 	struct flow_table flows;
 	struct idle idle;
+	bool shares_cpu;		/* somebody else wants it: we come first */
 	struct xio xio;
 	struct gso gso;
 	uint64_t trim_ns;		/* the last flow that is to be trimmed has its turn then */
@@ -112,6 +113,8 @@ struct fast_set {
 	int event_fd;
 	_Atomic uint32_t slow_asleep;	/* both: slow thread sets, fast threads clear */
 	_Atomic bool stop;
+	_Atomic uint32_t sharing;	/* fast threads that share their CPU */
+	int nice, session_nice;		/* as they were when we began */
 	uint32_t next;			/* fast_recv: whose turn */
 	uint32_t to_wake;		/* bit i: fast_flush() wakes thread i */
 	_Atomic uint8_t *owner;		/* [TP_MAX_FLOWS] thread + 1, 0 none; slow thread writes */
