@@ -185,9 +185,9 @@ static void announce(struct fast *t, uint32_t how)
 
 static void wait_kick(struct fast *t)
 {
-	uint64_t ns = sleep_ns(t);
+	uint64_t ns = sleep_ns(t), most = t->shares_cpu ? IDLE_KICK_SHARED_NS : IDLE_KICK_NS;
 
-	wake_wait_kick(&t->wake, ns < IDLE_KICK_NS ? ns : IDLE_KICK_NS);
+	wake_wait_kick(&t->wake, ns < most ? ns : most);
 	idle_waited_kick(&t->idle, t->now_ns, clock_ns());
 }
 

@@ -3,7 +3,8 @@
  * idle.h - what a fast thread does when a turn found nothing to do.
  *
  *	a program on our CPU is at work on	WAIT_KICK: give it the CPU; its kick, and
- *	what we gave it				nothing else, ends the wait (200 us at most)
+ *	what we gave it				nothing else, ends the wait (200 us at most;
+ *						5 ms on a CPU that others want too)
  *	the slow thread is at work on our CPU	BLOCK: until a frame, a kick, a command, a timer
  *	frames came lately, and often		SPIN: look again, without system calls
  *	else					BLOCK
@@ -35,6 +36,9 @@
 #define IDLE_SPIN_NS	50000ULL	/* longest spin */
 #define IDLE_RARE_NS	200000ULL	/* arrivals rarer than this: no spin */
 #define IDLE_KICK_NS	200000ULL	/* longest WAIT_KICK */
+#define IDLE_KICK_SHARED_NS 5000000ULL	/* on a shared CPU. Beyond the scheduler's tick: an earlier timer
+					 * is the next one, and to set that and take it back costs
+					 * a virtual machine 12 us, of each request */
 #define IDLE_KICKS	5U		/* so many in vain: the program is busy with other things */
 #define IDLE_PAYS	96U		/* of 256 spins must end with a frame */
 #define IDLE_TRY	160U		/* what a new try starts with: some five spins in vain */
