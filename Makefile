@@ -47,7 +47,7 @@ common	:= $(call objs,user/common)
 fast	:= $(call objs,user/fast)
 daemon	:= $(call objs,user/slow) $(fast) $(common)
 # what of the slow path the command needs too: undoing an attach, examining a NIC
-both	:= undo check linkkind nic rundir state tchook xdpfeat
+both	:= undo check linkkind netlink nic rundir state tchook xdpfeat
 cli	:= $(call objs,user/cli) $(common) $(both:%=$(OUT)/user/slow/%.o)
 shim	:= $(patsubst %.c,$(OUT)/%.pic.o,$(wildcard user/shim/*.c))
 skels	:= $(patsubst bpf/%.bpf.c,$(OUT)/%.skel.h,$(wildcard bpf/*.bpf.c))

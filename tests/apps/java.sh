@@ -9,10 +9,7 @@ javac -d "$TMPDIR" "$here/Echo.java"
 echo_server() { launch java -Xmx64m -XX:TieredStopAtLevel=1 -cp "$TMPDIR" Echo "$1" "$addr"; serving 7000; }
 nio() { echo_server nio; }
 classic() { echo_server classic; }
-load() {
-	is "$(sha256sum <"$TMPDIR/www/large")" "$(in_ns client socat -t 30 - "TCP:$addr:7000" \
-		<"$TMPDIR/www/large" | sha256sum)" "what came back" && echoes 7000
-}
+load() { echoes_large 7000; }
 test_nio() { row "Java, NIO" nio load; }
 test_classic_sockets() { row "Java, classic sockets" classic load; }
 

@@ -123,6 +123,11 @@ echoes() {
 		--json "${@:2}" >"$dir/rpc" || return 1
 	rate=$(jq -r .rps "$dir/rpc")
 }
+# echoes_large PORT - the large file comes back whole, and then messages do
+echoes_large() {
+	is "$(sha256sum <"$TMPDIR/www/large")" "$(in_ns client socat -t 30 - "TCP:$addr:$1" \
+		<"$TMPDIR/www/large" | sha256sum)" "what came back" && echoes "$1"
+}
 # steadily CMD... - while requests go on without end, CMD; none of them fails
 steadily() {
 	local asking since=$SECONDS

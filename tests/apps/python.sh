@@ -12,10 +12,7 @@ threading() { echo_server threading; }
 forking() { echo_server forking; }
 select_() { echo_server select; }
 poll_() { echo_server poll; }
-echo_load() {
-	is "$(sha256sum <"$TMPDIR/www/large")" "$(in_ns client socat -t 30 - "TCP:$addr:7000" \
-		<"$TMPDIR/www/large" | sha256sum)" "what came back" && echoes 7000
-}
+echo_load() { echoes_large 7000; }
 test_a_thread_a_connection() { row "Python, socketserver threading" threading echo_load; }
 test_a_process_a_connection() { row "Python, socketserver forking" forking echo_load; }
 test_select() { row "Python, select" select_ echo_load; }

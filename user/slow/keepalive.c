@@ -13,30 +13,20 @@
 #include <string.h>
 
 #include "expire.h"
-#include "made.h"
+#include "handback.h"
 #include "slow.h"
 
 #define RECENT_NS	NS_PER_S
 
 static void answer(struct slow *s, struct conn *c)
 {
-	struct made_flow f = {
-		.key = c->key,
-		.ttl = c->ttl,
-		.has_ts = c->has_ts,
-		.tsval = c->last.ts_recent,
-		.tsecr = c->linux_tsval,
-	};
-	struct made_seg seg = {
-		.seq = c->linux_rcv + c->fin_told,
-		.ack = c->linux_una,
-		.window = (uint16_t)(c->linux_wnd >> c->snd_wscale),
-		.flags = WIRE_ACK,
-	};
-	uint8_t frame[MADE_FRAME_MAX];
-
-	memcpy(f.eth, c->eth, sizeof(f.eth));
-	relay_to_linux(s, NULL, frame, (uint32_t)made_build(&f, MADE_TO_LINUX, &seg, frame));
+	handback_say(s, c, MADE_TO_LINUX,
+		     &(struct made_seg){
+			     .seq = c->linux_rcv + c->fin_told,
+			     .ack = c->linux_una,
+			     .window = (uint16_t)(c->linux_wnd >> c->snd_wscale),
+			     .flags = WIRE_ACK,
+		     });
 	c->probed_ns = 0;
 	c->probing = false;
 }

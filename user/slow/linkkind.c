@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "netlink.h"
+
 /* A string attribute of an IFLA_LINKINFO, bounded. */
 static void copy_text(const struct rtattr *a, char to[LINKKIND_MAX])
 {
@@ -34,23 +36,15 @@ static void read_info(const struct rtattr *info, struct linkkind *k)
 	}
 }
 
-static int read_answer(const struct nlmsghdr *h, ssize_t n, struct linkkind *k)
+static void read_answer(const struct nlmsghdr *h, struct linkkind *k)
 {
 	const struct ifinfomsg *ifi = NLMSG_DATA(h);
 	const struct rtattr *a = IFLA_RTA(ifi);
-	int len;
+	int len = (int)IFLA_PAYLOAD(h);
 
-	if (n < 0)
-		return -errno;
-	if (!NLMSG_OK(h, n))
-		return -EPROTO;
-	if (h->nlmsg_type == NLMSG_ERROR)
-		return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
-	len = (int)IFLA_PAYLOAD(h);
 	for (; RTA_OK(a, len); a = RTA_NEXT(a, len))
 		if ((a->rta_type & NLA_TYPE_MASK) == IFLA_LINKINFO)
 			read_info(a, k);
-	return 0;
 }
 
 int linkkind_read(int ifindex, struct linkkind *ret_kind)
@@ -63,17 +57,16 @@ int linkkind_read(int ifindex, struct linkkind *ret_kind)
 		.ifi = { .ifi_index = ifindex },
 	};
 	char buf[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct linkkind k = {};
+	struct nlmsghdr *h = (void *)buf;
 	int err, fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
 	if (fd < 0)
 		return -errno;
-	if (send(fd, &q, sizeof(q), 0) < 0)
-		err = -errno;
-	else
-		err = read_answer((const void *)buf, recv(fd, buf, sizeof(buf), 0), &k);
+	err = netlink_ask(fd, &q.h, h, sizeof(buf));
 	close(fd);
-	if (!err)
-		*ret_kind = k;
-	return err;
+	if (err)
+		return err;
+	*ret_kind = (struct linkkind){ 0 };
+	read_answer(h, ret_kind);
+	return 0;
 }

@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "netlink.h"
+
 /* linux/netdev.h of 6.3 */
 #define DEV_GET		1
 #define ATTR_IFINDEX	1
@@ -35,20 +37,15 @@ static int ask(int fd, uint16_t family, uint8_t cmd, uint16_t attr, const void *
 		.a = { .nla_type = attr, .nla_len = (uint16_t)(NLA_HDRLEN + len) },
 	};
 	char buf[8192] __attribute__((aligned(NLMSG_ALIGNTO)));
-	const struct nlmsghdr *h = (const void *)buf;
-	ssize_t n, at;
+	struct nlmsghdr *h = (void *)buf;
+	ssize_t at;
+	int err;
 
 	memcpy(q.value, value, len);
 	q.h.nlmsg_len = (uint32_t)(NLMSG_HDRLEN + GENL_HDRLEN + NLA_ALIGN(NLA_HDRLEN + len));
-	if (send(fd, &q, q.h.nlmsg_len, 0) < 0)
-		return -errno;
-	n = recv(fd, buf, sizeof(buf), 0);
-	if (n < 0)
-		return -errno;
-	if (!NLMSG_OK(h, n))
-		return -EPROTO;
-	if (h->nlmsg_type == NLMSG_ERROR)
-		return ((const struct nlmsgerr *)NLMSG_DATA(h))->error;
+	err = netlink_ask(fd, &q.h, h, sizeof(buf));
+	if (err)
+		return err;
 
 	for (at = NLMSG_HDRLEN + GENL_HDRLEN; at + NLA_HDRLEN <= (ssize_t)h->nlmsg_len;) {
 		const struct nlattr *a = (const void *)(buf + at);
