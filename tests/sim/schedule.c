@@ -106,7 +106,7 @@ bool schedule_bulk(struct schedule *s, uint64_t seed, const char *spec)
 		.srtt_us = rtt_ms * 1000,
 		.wscale = { 7, 7 },
 		.ecn = !strcmp(cc, "dctcp"),
-		.pool_bytes = 65536,
+		.pool_bytes = 1U << 20,
 	};
 	for (int i = 0; i < 2; i++) {
 		s->link[i].delay_ns = rtt_ms * MS / 2;

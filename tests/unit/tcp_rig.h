@@ -18,6 +18,7 @@
 #define RIG_PEER	0xfffff800U	/* the peer's */
 #define RIG_ORDER	18U
 #define RIG_MSS		1000U
+#define RIG_ARENA	131072U
 #define MS		1000000ULL
 
 struct rig {
@@ -60,8 +61,8 @@ static inline struct rig *rig_new(const struct tcp_begin *begin)
 	struct rig *r = rig_mem((sizeof(*r) + TP_LINE - 1) / TP_LINE * TP_LINE);
 
 	r->slot = rig_mem(sizeof(*r->slot));
-	r->arena = rig_mem(65536);
-	tcp_pool_init(&r->pool, r->arena, 65536);
+	r->arena = rig_mem(RIG_ARENA);
+	tcp_pool_init(&r->pool, r->arena, RIG_ARENA);
 	r->rx = (struct tp_pipe_mem){ rig_mem(TP_PIPE_SMALL), rig_mem(1U << RIG_ORDER) };
 	r->tx = (struct tp_pipe_mem){ rig_mem(TP_PIPE_SMALL), rig_mem(1U << RIG_ORDER) };
 	r->now = 1000000 * MS;

@@ -499,6 +499,30 @@ static void many_holes_are_all_remembered(void **state)
 	rig_free(r);
 }
 
+/* What a queue that overflows leaves: every second segment of a thousand and more. */
+static void a_thousand_holes_are_remembered_too(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.mss = 100;
+	b.cwnd = 2200;
+	b.snd_wscale = 2;
+	b.snd_wnd = 240000;
+	r = rig_new(&b);
+	rig_write(r, 220000);
+	assert_int_equal(rig_drain(r), 2200);
+	rig_pass(r, 20 * MS);
+	for (uint32_t at = 100; at < 220000; at += 200)
+		rig_sack(r, 0, at, at + 100);
+	assert_int_equal(r->tcp.sacked, 110000);
+	assert_int_equal(r->tcp.lost, 110000);
+	rig_ack(r, 220000);
+	assert_int_equal(r->tcp.rec_class, 0);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -525,6 +549,7 @@ int main(void)
 		cmocka_unit_test(sack_blocks_that_cannot_be_are_ignored),
 		cmocka_unit_test(ecn_echo_reduces_once_a_window),
 		cmocka_unit_test(many_holes_are_all_remembered),
+		cmocka_unit_test(a_thousand_holes_are_remembered_too),
 	};
 
 	return cmocka_run_group_tests_name("tcp_sack", tests, NULL, NULL);
