@@ -23,12 +23,15 @@ static uint64_t stream_word(const struct sim *sim, int id, uint64_t pos)
 
 void sim_stream(const struct sim *sim, int id, uint64_t pos, uint8_t *ret, uint32_t n)
 {
-	uint64_t word = stream_word(sim, id, pos);
+	for (uint32_t i = 0; i < n;) {
+		uint64_t word = stream_word(sim, id, pos + i);
+		uint32_t from = (pos + i) & 7, len = tcp_min(8 - from, n - i);
 
-	for (uint32_t i = 0; i < n; i++, pos++) {
-		if (i && !(pos & 7))
-			word = stream_word(sim, id, pos);
-		ret[i] = (uint8_t)(word >> (8 + 6 * (pos & 7)));
+		if (len == sizeof(word))
+			memcpy(ret + i, &word, sizeof(word));
+		else
+			memcpy(ret + i, (uint8_t *)&word + from, len);
+		i += len;
 	}
 }
 
