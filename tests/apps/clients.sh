@@ -29,7 +29,7 @@ ab_() {
 test_ab() { row "ab -k" origin ab_; }
 
 wrk_() {
-	subject timeout 60 wrk -t 2 -c 32 -d "$secs" "$(url small)" >"$dir/wrk" || return 1
+	subject timeout 60 wrk -t 2 -c 32 -d "$secs" --timeout 30 "$(url small)" >"$dir/wrk" || return 1
 	fails grep -E 'Socket errors|Non-2xx' "$dir/wrk" || return 1
 	rate=$(awk '/^Requests\/sec/ { print $2 }' "$dir/wrk")
 }

@@ -112,7 +112,7 @@ record() {
 
 # wrk_at URL [OPTION...] - keep-alive requests; every one answered with 2xx
 wrk_at() {
-	in_ns client timeout 60 wrk -t 1 -c 32 -d "$secs" "${@:2}" "$1" >"$dir/wrk" || return 1
+	in_ns client timeout 60 wrk -t 1 -c 32 -d "$secs" --timeout 30 "${@:2}" "$1" >"$dir/wrk" || return 1
 	cat "$dir/wrk"
 	fails grep -E 'Socket errors|Non-2xx' "$dir/wrk" || return 1
 	rate=$(awk '/^Requests\/sec/ { print $2 }' "$dir/wrk")

@@ -91,7 +91,7 @@ replicated() {
 	wait_for in_step
 	cli -x set large <"$TMPDIR/www/large"
 	bench -t set -n $((20000 * secs)) -c 50 -r 10000 || return 1
-	is 1 "$(cli wait 1 20000)" && wait_for same_data
+	is 1 "$(cli wait 1 50000)" && wait_for same_data
 }
 same_data() {
 	is "$(cli debug digest)" "$(in_ns client redis-cli -h "$peer" debug digest)"
@@ -109,7 +109,7 @@ follows() {
 	wait_for caught_up
 	in_ns client redis-cli -h "$peer" -x set large <"$TMPDIR/www/large"
 	in_ns client redis-benchmark -h "$peer" --csv -t set -n $((20000 * secs)) -c 50 -r 10000 >/dev/null
-	is 1 "$(in_ns client redis-cli -h "$peer" wait 1 20000)" && wait_for same_data &&
+	is 1 "$(in_ns client redis-cli -h "$peer" wait 1 50000)" && wait_for same_data &&
 		bench -t get -n $((20000 * secs)) -c 50
 }
 caught_up() { cli info replication | grep -q 'master_link_status:up'; }

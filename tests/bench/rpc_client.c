@@ -6,7 +6,7 @@
  * the last byte of its answer is one value, and every one is counted. A message begins
  * with its number where it has room for one, and the answer must bring it back. When the
  * time is over nothing more is sent and what is still out is waited for: an answer that
- * never comes is lost, and that is a failure.
+ * never comes is lost, and that is a failure. SIGTERM ends the time early.
  *
  * --rate R: not as fast as the answers come, but R messages a second over all connections; one
  * whose answer has come waits for its turn. The client then polls instead of sleeping.
@@ -22,7 +22,7 @@
 
 #define EVENTS		256
 #define BUFFER		(1 << 18)
-#define DRAIN_NS	(10 * NSEC)
+#define DRAIN_NS	(30 * NSEC)
 
 struct conn {
 	int fd;
@@ -39,6 +39,7 @@ struct conn {
 
 static uint32_t size = 64, depth = 1;
 static bool stopping;
+static volatile sig_atomic_t told;	/* to end the time early */
 static uint64_t out, wrong, broken;	/* messages on the way; bad answers; lost connections */
 static uint64_t from_ns;		/* what is answered earlier is warm-up */
 static double gap_ns;			/* between two messages; 0: as fast as answers come */
@@ -221,13 +222,19 @@ static void conn_read(int ep, struct conn *c)
 		want_send(ep, c, n);
 }
 
-/* Serve events until @end, or until nothing is on the way when @drain is set. */
+static void tell(int sig)
+{
+	(void)sig;
+	told = 1;
+}
+
+/* Serve events until @end or until we are told; or, when @drain is set, nothing is on the way. */
 static void run(int ep, uint64_t end, bool drain)
 {
 	struct epoll_event ev[EVENTS];
 	uint64_t now;
 
-	while ((now = now_ns()) < end && !(drain && !out)) {
+	while ((now = now_ns()) < end && !(drain ? !out : told)) {
 		int n = epoll_wait(ep, ev, EVENTS, gap_ns ? 0 : (int)((end - now) / 1000000) + 1);
 
 		for (int i = 0; i < n; i++) {
@@ -343,14 +350,16 @@ int main(int argc, char **argv)
 	due_ns = now_ns();
 	for (long i = 0; i < conns; i++)
 		want_send(ep, &conn[i], depth);
+	signal(SIGTERM, tell);
 	run(ep, from_ns + (uint64_t)(secs * NSEC), false);
+	signal(SIGTERM, SIG_DFL);
 	took = (now_ns() - from_ns) / 1e9;
 	stopping = true;
 	run(ep, now_ns() + DRAIN_NS, true);
 
 	report(conn, conns, took, json);
 	fflush(stdout);
-	while (hold)
+	while (hold && !told)
 		pause();
 	ok = !out && !wrong && !broken && !starved(conn, conns);
 	return ok ? 0 : 1;

@@ -9,7 +9,7 @@
  * taspilot is compared with one on plain Linux. What a side sends is a fixed pattern by
  * position, and what it receives is checked against it. mark and await order the steps of
  * two processes by files in $TALK_DIR; fill leaves its number of bytes in one.
- * A step that hangs is reported after 30 seconds (TP_PATIENCE).
+ * A step that hangs is reported after 60 seconds (TP_PATIENCE).
  */
 #include <arpa/inet.h>
 #include <err.h>
@@ -35,7 +35,7 @@ static int lfd = -1, fd = -1;
 static uint16_t from_port;
 static uint64_t sent, received;		/* positions in the two patterns */
 static const char *step;
-static unsigned int patience = 30;
+static unsigned int patience = 60;
 static unsigned char buf[CHUNK];
 
 static void say(const char *fmt, ...)
@@ -91,11 +91,15 @@ static uint64_t await(const char *name)
 	uint64_t value = 0;
 	FILE *f;
 
-	while (!(f = fopen(path(name), "r")))
-		usleep(1000);
-	if (fscanf(f, "%lu", &value) != 1)
-		errx(2, "%s: no number", name);
-	fclose(f);
+	/* whoever is no talk makes it first and writes then */
+	for (int n = 0; n != 1; ) {
+		f = fopen(path(name), "r");
+		n = f ? fscanf(f, "%lu", &value) : 0;
+		if (f)
+			fclose(f);
+		if (n != 1)
+			usleep(1000);
+	}
 	return value;
 }
 

@@ -50,7 +50,7 @@ transfer() {
 	read -r -t 60 <>"$TMPDIR/mark" || { drawn; echo "never came there"; return 1; }
 	demote 10.0.0.2:"$1" >"$TMPDIR/demoted" &
 	demoting=$!
-	wait_for told $((i + 1)) || { drawn; return 1; }
+	wait_for told $((i + 1)) || { drawn; in_ns server taspilot status --json; in_ns server taspilot why; return 1; }
 	touch "$TMPDIR/go"
 	wait "$demoting" || { drawn; cat "$TMPDIR/demoted"; return 1; }
 	touch "$TMPDIR/enough"

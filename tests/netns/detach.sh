@@ -17,7 +17,7 @@ open_conversation() { coproc C { exec nsenter --net=/run/netns/client socat - TC
 say() {
 	local got
 	echo "$1" >&"${C[1]}"
-	read -r -t 20 got <&"${C[0]}" || { echo "no answer to '$1'"; return 1; }
+	read -r -t 60 got <&"${C[0]}" || { echo "no answer to '$1'"; return 1; }
 	is "$1" "$got"
 }
 close_conversation() { local p=$C_PID; exec {C[1]}>&-; wait "$p" || true; }

@@ -23,7 +23,7 @@ serve() {
 say() {
 	local got
 	echo "$1" >&"${C[1]}"
-	read -r -t 20 got <&"${C[0]}" || { echo "no answer to '$1'"; return 1; }
+	read -r -t 60 got <&"${C[0]}" || { echo "no answer to '$1'"; return 1; }
 	is "$1" "$got"
 }
 hang_up() { local p=$C_PID; exec {C[1]}>&-; wait "$p" || true; wait_for gone "$served"; }

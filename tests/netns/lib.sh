@@ -29,6 +29,9 @@ if [ -z "${TP_PRIVATE:-}" ]; then
 	TP_PRIVATE=1 exec unshare --net --mount --pid --fork --kill-child "$0" "$@"
 fi
 unset TP_PRIVATE	# a test that a test runs gets namespaces of its own
+# The first process of a PID namespace hears only of signals that it asks for. With it all goes.
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
@@ -132,7 +135,7 @@ sysctl_in() { in_ns "$1" sysctl -qw "${@:2}"; }
 # wait_for CMD... - until CMD succeeds. The limit only ends a test that has failed: it is
 # long, because the machine may be slow and other tests may run beside this one.
 wait_for() {
-	local end=$((SECONDS + ${TP_PATIENCE:-20}))
+	local end=$((SECONDS + ${TP_PATIENCE:-60}))
 	until "$@" >/dev/null 2>&1; do
 		((SECONDS < end)) || { echo "timed out waiting for: $*"; return 1; }
 		sleep 0.02

@@ -19,11 +19,11 @@ test_a_port_shared_with_a_program_that_is_not_accelerated() {
 	start plain_pid server rpc_server --port 7000 --reuseport
 	accel fast_pid server rpc_server --port 7000 --reuseport
 	wait_for both_listen
-	in_ns client rpc_client --addr 10.0.0.2 --port 7000 --conns 64 --secs 2 &
-	local load=$!
-	wait_for established 64
+	start load client rpc_client --addr 10.0.0.2 --port 7000 --conns 64 --secs 600
+	wait_for all_accepted 64
 	at_least 10 "$(accepted "$plain_pid")" "connections of the plain program"
 	at_least 10 "$(accepted "$fast_pid")" "connections of the accelerated program"
+	kill "$load"
 	wait "$load"
 	in_ns client conn_rate --addr 10.0.0.2 --port 7000 --parallel 8 --count 500 --echo
 	stop "$plain_pid"
@@ -31,7 +31,7 @@ test_a_port_shared_with_a_program_that_is_not_accelerated() {
 	stop "$fast_pid"
 }
 both_listen() { [ "$(in_ns server ss -Hltn "sport = :7000" | wc -l)" = 2 ]; }
-established() { [ "$(in_ns server ss -Htn state established | wc -l)" -ge "$1" ]; }
+all_accepted() { [ $(($(accepted "$plain_pid") + $(accepted "$fast_pid"))) = "$1" ]; }
 
 test_a_process_for_each_connection() {
 	accel server_pid server rpc_server --port 7001 --model forks

@@ -22,7 +22,7 @@ failures = []
 
 
 def dial():
-    return http.client.HTTPConnection(url.hostname, url.port, timeout=10)
+    return http.client.HTTPConnection(url.hostname, url.port, timeout=60)
 
 
 def get(c, keep):
