@@ -111,6 +111,15 @@ static inline void pipe_read(const struct tp_pipe_mem *m, uint64_t geom, uint64_
 		memcpy((unsigned char *)dst + n, pipe_ring(m, geom), len - n);
 }
 
+/* Is there room that a writer who found too little should hear of? A third of @limit, as in Linux.
+ * An eighth, when little is left to send: then most of what fills the pipe has arrived and waits
+ * for a hole before it, or is all that the path can hold, and the path runs dry until more comes.
+ */
+static inline bool pipe_roomy(uint64_t used, uint64_t unsent, uint32_t limit)
+{
+	return used <= limit / 3 * 2ULL || (used <= limit / 8 * 7ULL && unsent <= limit / 8);
+}
+
 /* May a reader that goes by an older word still read what the next wrap would overwrite? */
 static inline bool pipe_guarded(uint64_t guard, uint64_t tail)
 {

@@ -222,6 +222,31 @@ static void a_program_that_pauses_is_noticed(void **state)
 	rig_free(r);
 }
 
+static void a_program_that_waits_for_room_does_not_pause(void **state)
+{
+	struct rig *r = with_bbr();
+
+	(void)state;
+	r->tcp.cc.cwnd = 100;
+	rig_write(r, 60000);			/* of the 65536 that it is to write at most */
+	rig_drain(r);
+	while (tcp_unsent(&r->tcp)) {
+		rig_pass(r, MS);
+		rig_drain(r);
+	}
+	rig_pass(r, 20 * MS);
+	rig_ack(r, 59000);
+	assert_false(r->tcp.cc.app_limited);
+	rig_write(r, 5000);
+	assert_false(r->tcp.cc.app_limited);
+	rig_drain(r);
+	rig_pass(r, 20 * MS);
+	rig_ack(r, 65000);
+	rig_write(r, 5000);			/* now it had room, and had written nothing */
+	assert_true(r->tcp.cc.app_limited);
+	rig_free(r);
+}
+
 static void a_loss_leaves_bbrs_window_alone_but_for_what_was_lost(void **state)
 {
 	struct rig *r = with_bbr();
@@ -302,6 +327,7 @@ int main(void)
 		cmocka_unit_test(bbr_paces_at_a_multiple_of_its_first_window),
 		cmocka_unit_test(the_delivery_rate_is_measured),
 		cmocka_unit_test(a_program_that_pauses_is_noticed),
+		cmocka_unit_test(a_program_that_waits_for_room_does_not_pause),
 		cmocka_unit_test(a_loss_leaves_bbrs_window_alone_but_for_what_was_lost),
 		cmocka_unit_test(another_congestion_control_takes_over_at_any_time),
 		cmocka_unit_test(options_that_change_take_effect),

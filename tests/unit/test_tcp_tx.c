@@ -439,6 +439,34 @@ static void the_program_hears_of_room_when_a_third_is_free(void **state)
 	rig_free(r);
 }
 
+/* Most of the pipe has arrived and waits for a hole: more must come before a third is free. */
+static void or_an_eighth_when_little_is_left_to_send(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.cwnd = 80;
+	b.snd_wscale = 2;
+	b.snd_wnd = 240000;
+	r = rig_new(&b);
+	r->tcp.tx_want = 200000;		/* more than cwnd asks for */
+	rig_write(r, 200000);
+	rig_drain(r);
+	assert_false(rig_ack(r, 50000) & TCP_DO_WRITABLE);
+	rig_drain(r);
+	rig_free(r);
+
+	b.cwnd = 200;
+	r = rig_new(&b);
+	r->tcp.tx_want = 1 << RIG_ORDER;
+	rig_write(r, 200000);
+	rig_drain(r);
+	assert_int_equal(tcp_unsent(&r->tcp), 0);
+	assert_true(rig_ack(r, 1000) & TCP_DO_WRITABLE);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -466,6 +494,7 @@ int main(void)
 		cmocka_unit_test(an_abort_resets_where_the_peer_expects_it),
 		cmocka_unit_test(a_tx_head_that_cannot_be_is_ignored),
 		cmocka_unit_test(the_program_hears_of_room_when_a_third_is_free),
+		cmocka_unit_test(or_an_eighth_when_little_is_left_to_send),
 	};
 
 	return cmocka_run_group_tests_name("tcp_tx", tests, NULL, NULL);

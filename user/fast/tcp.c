@@ -34,7 +34,7 @@ void tcp_look_tx(struct tcp *t)
 	    head - t->tx_tail > pipe_size(geom))
 		return;
 	if (t->flags & T_RATE)
-		tcp_rate_app(t);
+		tcp_rate_app(t, head);
 	t->tx_head = head;
 	t->tx_geom = geom;
 }

@@ -70,15 +70,16 @@ static bool widen_want(struct tcp *t)
 }
 
 /* The program is told of room when it may have found none: it wrote a good deal since it
- * was told last, and a third is free again. One that waits has bytes in the pipe, so another
- * ACK will come.
+ * was told last, and there is room again (pipe_roomy). One that waits has bytes in the pipe, so
+ * another ACK will come.
  */
 static uint32_t writable(struct tcp *t)
 {
 	uint64_t used = t->tx_head - t->tx_tail;
 	bool wider = widen_want(t);
 
-	if (!wider && (t->tx_head - t->told_writable < 2048 || used > t->tx_want / 3 * 2ULL))
+	if (!wider && (t->tx_head - t->told_writable < 2048 ||
+		       !pipe_roomy(used, tcp_unsent(t), t->tx_want)))
 		return 0;
 	t->told_writable = t->tx_tail;
 	return TCP_DO_WRITABLE;

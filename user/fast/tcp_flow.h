@@ -161,6 +161,7 @@ struct tcp {
 	uint32_t delivered_at;		/* when that last grew */
 	uint32_t first_sent;		/* when what arrived last was sent */
 	uint32_t app_mark;		/* cc.app_limited until so many are delivered */
+	bool tx_filled;			/* the program wrote until there was hardly room */
 
 	/* T_PACED (tcp_pace.c) */
 	uint32_t pace_left, pace_used;	/* bytes of the burst under way: may go, went */
@@ -341,7 +342,7 @@ void tcp_enter_cwr(struct tcp *t);
 void tcp_rate_begin(struct tcp *t, uint64_t now_ns);	/* by the congestion control's needs */
 void tcp_rate_sent(struct tcp *t, struct tcp_rec *r, uint64_t now_ns);
 void tcp_rate_arrived(struct tcp *t, const struct tcp_rec *r, struct tcp_acked *a);
-void tcp_rate_app(struct tcp *t);		/* the program wrote: had it paused? */
+void tcp_rate_app(struct tcp *t, uint64_t head);	/* the program wrote: had it paused? */
 void tcp_rate_control(struct tcp *t, const struct cc_ack *c, const struct tcp_acked *a);
 
 /* tcp_pace.c */

@@ -10,7 +10,8 @@
  * never look like a fast path.
  *
  * A program that pauses leaves the path unused. What is in flight then, and what is sent until
- * it has arrived, says how fast the program is: app_limited.
+ * it has arrived, says how fast the program is: app_limited. One that had filled the pipe did not
+ * pause but waited for room, which a loss may hold back for long.
  */
 #include "tcp_flow.h"
 
@@ -57,10 +58,12 @@ static void mark_limited(struct tcp *t)
 	t->app_mark = t->delivered + tcp_pipe(t);
 }
 
-void tcp_rate_app(struct tcp *t)
+void tcp_rate_app(struct tcp *t, uint64_t head)
 {
-	if (tcp_unsent(t) < t->mss && t->lost <= t->rtx && tcp_pipe_segs(t) < t->cc.cwnd)
+	if (!t->tx_filled && tcp_unsent(t) < t->mss && t->lost <= t->rtx &&
+	    tcp_pipe_segs(t) < t->cc.cwnd)
 		mark_limited(t);
+	t->tx_filled = head - t->tx_tail > t->tx_want / 3 * 2ULL;
 }
 
 /* In which the sample's bytes arrived; 0: it is none. Less than the shortest round trip

@@ -817,12 +817,11 @@ static bool tx_has_place(const struct tp_slot *s)
 	       pipe_order_for(geom, guard, tail, head, head + 1) <= order_for(s->tx_max);
 }
 
-/* Linux's rule: writable while at most two thirds of what may be queued is. */
+/* Linux's rule, writable while at most two thirds of what may be queued is, and one more. */
 static bool tx_roomy(struct conn *c)
 {
-	uint32_t used = io_unsent(c, false), limit = tx_limit(c->slot);
-
-	return used + used / 2 <= limit && notsent_room(c) && tx_has_place(c->slot);
+	return pipe_roomy(io_unsent(c, false), io_unsent(c, true), tx_limit(c->slot)) &&
+	       notsent_room(c) && tx_has_place(c->slot);
 }
 
 uint32_t io_levels(struct conn *c)
