@@ -373,6 +373,66 @@ CASE(eof_after_data)
 	take(s, 100, 0);
 }
 
+static void tcp_state(int s)
+{
+	say("state %d", get_int(s, IPPROTO_TCP, TCP_INFO) & 0xff);
+}
+
+CASE(the_peers_fin_shows_before_the_bytes_that_came_first_are_read)
+{
+	int ep = epoll_with(s, EPOLLIN | EPOLLRDHUP | EPOLLET), n = 0;
+
+	peer(SEND, 10);
+	peer(SHUT_WRITE, 0);
+	await(s, POLLRDHUP);
+	tcp_state(s);
+	do_poll(s, POLLIN | POLLOUT | POLLRDHUP, 0);
+	do_epoll(ep, 0);
+	do_epoll(ep, 0);
+	show("FIONREAD", ioctl(s, FIONREAD, &n));
+	say("%d bytes", n);
+	take(s, 9, 0);
+	do_poll(s, POLLIN | POLLOUT | POLLRDHUP, 0);
+	give(s, 10, 0);
+	peer(RECV, 10);
+	take(s, 1, 0);
+	tcp_state(s);
+	do_poll(s, POLLIN | POLLOUT | POLLRDHUP, 0);
+	give(s, 10, 0);
+	peer(RECV, 10);
+	take(s, 1, 0);
+	close(ep);
+}
+
+CASE(shutdown_with_bytes_unread_after_the_peers_fin)
+{
+	peer(SEND, 10);
+	peer(SHUT_WRITE, 0);
+	await(s, POLLRDHUP);
+	show("shutdown", shutdown(s, SHUT_WR));
+	peer(EXPECT_EOF, 0);
+	await(s, POLLHUP);
+	do_poll(s, POLLIN | POLLOUT | POLLRDHUP, 0);
+	take(s, 10, 0);
+	take(s, 10, 0);
+}
+
+CASE(writing_to_a_closed_peer_with_its_last_bytes_unread)
+{
+	handle(SIGPIPE, 0);
+	peer(SEND, 10);
+	peer(CLOSE, 0);
+	await(s, POLLRDHUP);
+	give(s, 10, 0);
+	await(s, POLLHUP);
+	do_poll(s, POLLIN | POLLOUT | POLLRDHUP, 0);
+	take(s, 4, 0);
+	show("send", send(s, "x", 1, 0));
+	say("signals %d", (int)signals);
+	take(s, 10, 0);
+	take(s, 10, 0);
+}
+
 CASE(writing_after_the_peers_eof_works)
 {
 	peer(SHUT_WRITE, 0);

@@ -116,6 +116,35 @@ static void a_ring_that_must_go_round_first_is_not_writable(void **state)
 	assert_true(io_levels(&c) & EPOLLOUT);
 }
 
+static uint32_t kicks(const struct conn *c)
+{
+	return atomic_load(&region_lane(c->region, c->slot->thread)->head);
+}
+
+/* The fast thread goes quiet then, and Linux delivers the end. */
+static void the_last_byte_before_the_peers_fin_is_told_when_read(void **state)
+{
+	struct pair p = connected();
+	struct conn *c = fd_conn(p.b);
+	uint32_t before;
+	char buf[8];
+
+	(void)state;
+	assert_int_equal(write(p.a, "hello", 5), 5);
+	while (atomic_load(&c->slot->rx_head) != 5 ||
+	       atomic_load(&fd_conn(p.a)->slot->tx_tail) != 5)
+		sched_yield();
+	atomic_fetch_or(&c->slot->fast_flags, TP_F_EOF);
+	before = kicks(c);
+	assert_int_equal(recv(p.b, buf, 8, MSG_PEEK), 5);
+	assert_int_equal(read(p.b, buf, 4), 4);
+	assert_int_equal(kicks(c), before);
+	assert_int_equal(read(p.b, buf, 4), 1);
+	assert_int_equal(kicks(c), before + 1);
+	assert_int_equal(read(p.b, buf, 4), 0);
+	finish(p);
+}
+
 struct job {
 	int fd;
 	unsigned int seed;
@@ -421,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(both_ends_are_claimed_and_talk),
 		cmocka_unit_test(small_requests_stay_on_the_first_page),
+		cmocka_unit_test(the_last_byte_before_the_peers_fin_is_told_when_read),
 		cmocka_unit_test(a_ring_that_must_go_round_first_is_not_writable),
 		cmocka_unit_test(a_stream_longer_than_the_pipe_arrives_whole),
 		cmocka_unit_test(a_stream_survives_going_back_to_linux),

@@ -385,6 +385,28 @@ static void fin_takes_its_place_after_the_bytes_before_it(void **state)
 	rig_free(r);
 }
 
+static void a_flow_stays_until_what_a_fin_follows_is_read(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s = rig_seg(r, 0, 100, 0);
+
+	(void)state;
+	s.flags |= TH_FIN;
+	rig_rx(r, &s);
+	assert_true(tcp_is_being_read(&r->tcp, r->now));
+	atomic_store(&r->slot->rx_tail, 99);
+	assert_true(tcp_is_being_read(&r->tcp, r->now));
+	atomic_store(&r->slot->rx_tail, 100);
+	assert_false(tcp_is_being_read(&r->tcp, r->now));
+	rig_free(r);
+
+	r = rig_new(NULL);
+	rig_rx(r, &s);
+	tcp_close_tx(&r->tcp, r->now);
+	assert_false(tcp_is_being_read(&r->tcp, r->now));
+	rig_free(r);
+}
+
 static void data_after_fin_is_not_taken(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -701,6 +723,7 @@ int main(void)
 		cmocka_unit_test(a_delayed_ack_waits_forty_milliseconds),
 		cmocka_unit_test(an_answer_carries_the_ack),
 		cmocka_unit_test(fin_takes_its_place_after_the_bytes_before_it),
+		cmocka_unit_test(a_flow_stays_until_what_a_fin_follows_is_read),
 		cmocka_unit_test(data_after_fin_is_not_taken),
 		cmocka_unit_test(only_an_exact_reset_resets),
 		cmocka_unit_test(a_syn_in_the_window_is_challenged),

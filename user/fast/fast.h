@@ -24,9 +24,9 @@
  *                          last command of a flow, after QUIET, DEAD and FAST_CMD_RST alike
  *
  * FIN and RELEASE for a flow that is QUIET are ignored: Linux does these with the peer itself.
- * The fast thread leaves by itself (as if told LEAVE) as soon as the peer's FIN has arrived
- * or our FIN is acknowledged, and everything of ours is acknowledged. After TCP_DO_RESET,
- * TIMEOUT or ABORT the flow is dead at once.
+ * The fast thread leaves by itself (as if told LEAVE) as soon as the peer's FIN has arrived and the
+ * program has read what came before it, or our FIN is acknowledged; and everything of ours is
+ * acknowledged. After TCP_DO_RESET, TIMEOUT or ABORT the flow is dead at once.
  */
 #ifndef TASPILOT_FAST_H
 #define TASPILOT_FAST_H

@@ -44,7 +44,7 @@ struct flow {
 	enum flow_phase phase;
 	bool leaving;			/* LEAVE: quiet as soon as may be */
 	uint32_t leave;			/* number of the last LEAVE, 0 none */
-	bool ending;			/* the peer's FIN arrived, or ours is acknowledged */
+	bool ending;			/* the peer's FIN arrived, or ours is acknowledged: output.c */
 	uint32_t todo;			/* TCP_DO_* of this turn */
 	uint32_t events;		/* 1 << FAST_EV_*: to be told to the slow path */
 	struct list busy;		/* todo or output left */

@@ -225,6 +225,12 @@ static void set_timer(struct fast *t, struct flow *f)
 		timer_set(&t->wheel, &f->timer, at);
 }
 
+/* The peer's FIN alone is no hurry: bytes that the program has still to read are its fastest from here. */
+static bool may_leave(struct fast *t, struct flow *f)
+{
+	return f->leaving || (f->ending && !tcp_is_being_read(&f->tcp, t->now_ns));
+}
+
 /* True: the flow is done for this turn, and out of the busy list. */
 static bool settle(struct fast *t, struct flow *f)
 {
@@ -249,7 +255,7 @@ static bool settle(struct fast *t, struct flow *f)
 		f->todo = TCP_DO_OUTPUT;
 		return false;
 	}
-	if ((f->leaving || f->ending) && tcp_is_quiet(&f->tcp))
+	if (may_leave(t, f) && tcp_is_quiet(&f->tcp))
 		go_quiet(t, f);
 	else
 		set_timer(t, f);

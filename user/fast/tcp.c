@@ -280,6 +280,16 @@ void tcp_quiesce(struct tcp *t)
 	t->flags |= T_QUIESCED;
 }
 
+bool tcp_is_being_read(struct tcp *t, uint64_t now_ns)
+{
+	if ((t->flags & (T_PEER_FIN | T_FIN_WANTED | T_RELEASED | T_DEAD)) != T_PEER_FIN)
+		return false;
+	/* partner: user/shim/io.c, who has read all looks for EOF */
+	atomic_thread_fence(memory_order_seq_cst);
+	tcp_look_rx(t, now_ns);
+	return t->rx_tail != t->rx_head;
+}
+
 bool tcp_is_quiet(const struct tcp *t)
 {
 	if (t->flags & T_DEAD)

@@ -152,6 +152,8 @@ void tcp_set_options(struct tcp *t, const struct tcp_options *o, uint64_t now_ns
 uint32_t tcp_probe(struct tcp *t, uint64_t now_ns);
 /* Stop taking bytes from the tx pipe and stop opening the window: on the way to Linux. */
 void tcp_quiesce(struct tcp *t);
+/* The peer has finished, we have not, and the program has still to read what came before. */
+bool tcp_is_being_read(struct tcp *t, uint64_t now_ns);
 /* Everything sent is acknowledged and no out-of-order bytes are held. */
 bool tcp_is_quiet(const struct tcp *t);
 

@@ -10,6 +10,8 @@
 
 #include "shim.h"
 
+enum { TCP_ESTABLISHED = 1, TCP_CLOSE_WAIT = 8 };	/* linux/tcp.h has none of them */
+
 /* A caller may know a shorter struct. */
 #define ADD(info, len, field, n) do {							\
 	if (offsetof(struct tcp_info, field) + sizeof((info)->field) <= (len))		\
@@ -25,4 +27,7 @@ void info_add(struct conn *c, void *to, size_t len)
 	ADD(info, len, tcpi_bytes_acked, atomic_load(&s->tx_tail));
 	ADD(info, len, tcpi_bytes_received, atomic_load(&s->rx_head));
 	ADD(info, len, tcpi_bytes_sent, atomic_load(&s->tx_sent));
+	/* Linux hears of the peer's FIN once what came before it was read. */
+	if (len && info->tcpi_state == TCP_ESTABLISHED && atomic_load(&s->fast_flags) & TP_F_EOF)
+		info->tcpi_state = TCP_CLOSE_WAIT;
 }

@@ -141,7 +141,7 @@ static void copy_out(const struct conn *c, uint64_t geom, uint64_t pos, struct i
 	} while (unlikely(now != geom && pipe_geom_ok(now)));
 }
 
-/* Publish what this step and handlers inside it have read. */
+/* Publish what this step and handlers inside it have read. A full fence where anything was. */
 static void rx_publish(struct conn *c)
 {
 	uint64_t tail = atomic_load_explicit(&c->slot->rx_tail, memory_order_relaxed), to;
@@ -152,9 +152,17 @@ static void rx_publish(struct conn *c)
 		to = c->rx_reserved;
 		if ((int64_t)(to - tail) <= 0)
 			return;
-	} while (!atomic_compare_exchange_weak_explicit(&c->slot->rx_tail, &tail, to,
-							memory_order_release,
-							memory_order_relaxed));
+	} while (!atomic_compare_exchange_weak(&c->slot->rx_tail, &tail, to));
+}
+
+/* The last byte before the peer's FIN was read: the fast thread waits for that (tcp_is_being_read). Either
+ * it sees this tail, or we see its EOF.
+ */
+static bool rx_is_over(const struct tp_slot *s)
+{
+	return unlikely(atomic_load(&s->fast_flags) & TP_F_EOF) &&
+	       atomic_load_explicit(&s->rx_head, memory_order_relaxed) ==
+	       atomic_load_explicit(&s->rx_tail, memory_order_relaxed);
 }
 
 /* Should the fast thread hear of the room? Writes tell it too; this is for pure readers. What the peer
@@ -201,7 +209,7 @@ static ssize_t step_pipe(struct conn *c, struct iter *it, int flags, uint64_t he
 	atomic_signal_fence(memory_order_seq_cst);
 	copy_out(c, geom, tail, it, n, flags & MSG_TRUNC);
 	rx_publish(c);
-	*ret_kick = rx_worth_a_kick(c, geom, tail + n);
+	*ret_kick = rx_worth_a_kick(c, geom, tail + n) || rx_is_over(s);
 	return n;
 }
 

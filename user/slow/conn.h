@@ -68,6 +68,8 @@ struct conn {
 	bool fin_asked;			/* Linux sent FIN */
 	bool peer_first;		/* ... after the program was told of the peer's */
 	bool fin_told;			/* Linux was told of the peer's FIN already */
+	bool peer_done;			/* the peer had finished a look ago, with bytes unread ... */
+	uint64_t read_seen;		/* ... and so many were read then */
 	bool wants_back;		/* asked to go; else it goes because it ends */
 	uint32_t leaves;		/* LEAVE commands sent; the last one's number */
 	uint32_t revived;		/* times it was quiet with bytes left to send */

@@ -5,7 +5,7 @@
  * A wheel of lists, one a tick; a connection stands in at most one. What is due:
  *
  *  FAST	a keepalive probe waits for the peer. Every 5 s: has Linux given its socket up
- *		without a word (its RST needs a neighbour that answers)
+ *		without a word (its RST needs a neighbour that answers); does nobody read
  *  BACK, DEAD	has Linux understood by now
  *  LINUX	is there a socket, or TIME_WAIT, that needs the translation. Asked after 1 s, then
  *		at up to 4 s, so that 30,000 in TIME_WAIT cost a few thousand questions a second
@@ -86,6 +86,7 @@ static void look_at_fast(struct slow *s, struct conn *c)
 
 	expire_fast(s, c);
 	keepalive_again(s, c);
+	handback_unread(s, c);
 	if (ask_linux(s->att, &c->key, &a) || a.found || a.tcp_state)
 		return;
 	if (!closed)

@@ -4,8 +4,9 @@
  * it dies.
  *
  * All orderly endings go through one door. The fast thread leaves a flow by itself when the
- * peer's FIN has arrived or ours is acknowledged, or when told to (LEAVE), and all that it
- * sent is acknowledged: QUIET. It neither sends nor receives then. The order from there:
+ * peer's FIN has arrived and what came before it was read, when ours is acknowledged, or when
+ * told to (LEAVE); and all that it sent is acknowledged: QUIET. It neither sends nor receives
+ * then. The order from there:
  *
  *  1 slot LEAVING, fence, tx_head	bytes that the program wrote before it could know: LEAVE once
  *				more sends them, and QUIET comes again
@@ -146,6 +147,17 @@ void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason)
 	c->reason = reason;
 	why_note_back(&s->why, &c->key, c->cookie, reason);
 	leave(s, c);
+}
+
+void handback_unread(struct slow *s, struct conn *c)
+{
+	uint64_t read = slot_read(c->region, c->slot);
+	bool stands_still = c->peer_done && read == c->read_seen;
+
+	c->peer_done = slot_has_eof(c->region, c->slot) && slot_has_unread(c->region, c->slot);
+	c->read_seen = read;
+	if (c->peer_done && stands_still && !c->leaves)
+		leave(s, c);
 }
 
 void handback_fin(struct slow *s, struct conn *c)

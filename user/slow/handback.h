@@ -27,6 +27,10 @@ void handback_from_linux(struct slow *s, struct conn *c, const struct segment *s
 bool handback_is_done(const struct conn *c, const struct segment *seg);
 /* Asked for: the flow is to go back when it is quiet. */
 void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason);
+/* Once in a while: the peer has finished, and since the last time nothing was read of what came before
+ * that. Then it becomes Linux's: perhaps somebody waits for it there whom we do not see.
+ */
+void handback_unread(struct slow *s, struct conn *c);
 /* Linux sent FIN, RST (phase FAST). */
 void handback_fin(struct slow *s, struct conn *c);
 void handback_linux_reset(struct slow *s, struct conn *c);

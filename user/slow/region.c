@@ -349,6 +349,11 @@ uint64_t slot_written(const struct region *r, uint32_t slot)
 	return atomic_load_explicit(&slot_at(r, slot)->tx_head, memory_order_acquire);
 }
 
+uint64_t slot_read(const struct region *r, uint32_t slot)
+{
+	return atomic_load_explicit(&slot_at(r, slot)->rx_tail, memory_order_acquire);
+}
+
 bool slot_has_eof(const struct region *r, uint32_t slot)
 {
 	return atomic_load_explicit(&slot_at(r, slot)->fast_flags, memory_order_acquire) & TP_F_EOF;

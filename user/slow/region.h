@@ -66,6 +66,8 @@ struct tp_slot *slot_at(const struct region *r, uint32_t slot);
 void slot_set_state(const struct region *r, uint32_t slot, enum tp_slot_state state);
 /* Bytes that the program has written in all: a hint of the program's, bounded by nobody. */
 uint64_t slot_written(const struct region *r, uint32_t slot);
+/* Bytes that it has read: likewise. */
+uint64_t slot_read(const struct region *r, uint32_t slot);
 /* The program can know that the peer has finished. */
 bool slot_has_eof(const struct region *r, uint32_t slot);
 /* Take what the program has not read out of the rx pipe, of which @head bytes were filled. To the
