@@ -14,6 +14,7 @@
 #   TP_ONLY=regex  only the test functions whose names match
 #   TP_NICS="c0 s0"  a pair of NICs joined by a wire (vm/init): where a test wants a link of
 #                  these names it gets them, moved into its namespaces, and no veth pair
+#   TP_PATIENCE=20, TP_PAUSE=0.02  seconds: how long a condition is waited for, how often it is asked
 #   V=1            show what passed too
 set -euo pipefail
 
@@ -138,7 +139,7 @@ wait_for() {
 	local end=$((SECONDS + ${TP_PATIENCE:-60}))
 	until "$@" >/dev/null 2>&1; do
 		((SECONDS < end)) || { echo "timed out waiting for: $*"; return 1; }
-		sleep 0.02
+		sleep "${TP_PAUSE:-0.02}"
 	done
 }
 
