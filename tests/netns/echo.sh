@@ -29,7 +29,7 @@ calls_a_message() {
 	segments=$(($(snmp client InSegs) + 10000))
 	start load client rpc_client --addr 10.0.0.2 --conns 64 --depth 4 --warmup 0 --secs 600 --json >"$TMPDIR/load"
 	wait_for exchanged $segments
-	kill -INT "$load"
+	kill "$load"
 	wait "$load"
 	messages=$(jq .requests "$TMPDIR/load")
 	stop "$tracer" INT

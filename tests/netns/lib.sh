@@ -14,7 +14,7 @@
 #   TP_ONLY=regex  only the test functions whose names match
 #   TP_NICS="c0 s0"  a pair of NICs joined by a wire (vm/init): where a test wants a link of
 #                  these names it gets them, moved into its namespaces, and no veth pair
-#   TP_PATIENCE=20, TP_PAUSE=0.02  seconds: how long a condition is waited for, how often it is asked
+#   TP_PATIENCE=60, TP_PAUSE=0.02  seconds: how long a condition is waited for, how often it is asked
 #   V=1            show what passed too
 set -euo pipefail
 

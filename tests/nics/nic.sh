@@ -309,7 +309,7 @@ test_a_thousand_flows_use_every_queue() {
 	in_ns server ethtool -X s0 equal 1
 	plain || the_first_queue_hands_over
 	in_ns server ethtool -X s0 equal "$queues"
-	kill -INT "$load"
+	kill "$load"
 	wait "$load"
 	mostly_fast server s0 90
 	stop "$pid"
