@@ -302,8 +302,7 @@ test_a_thousand_flows_use_every_queue() {
 	accel pid server rpc_server --port 7001
 	wait_for listening server 7001
 	count_from server s0
-	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 1000 --secs 600 &
-	load=$!
+	start load client rpc_client --addr 10.0.0.2 --port 7001 --conns 1000 --secs 600
 	wait_for established 1000
 	plain || wait_for every_thread_carries 500
 	in_ns server ethtool -X s0 equal 1
