@@ -212,6 +212,10 @@ snmp() {
 		$1 == "Tcp:" { print $n }' /proc/self/net/snmp
 }
 
+# wait_for_segments NS N - until it has received N more, however fast the machine is
+wait_for_segments() { wait_for has_received "$1" $(($(snmp "$1" InSegs) + $2)); }
+has_received() { [ "$(snmp "$1" InSegs)" -ge "$2" ]; }
+
 # count_from NS IF, then fast_share NS IF: percent of the segments received since then that
 # the fast path took. What Linux counts is all that it saw, handshakes and closes included;
 # so 8 segments for each connection that began (one request may be Linux's: young.c) are not held

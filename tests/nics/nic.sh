@@ -90,11 +90,14 @@ disturbed() {
 }
 
 new_connections_are_fast() {
-	local pid
+	local pid load
 	accel pid server rpc_server --port 7001
 	wait_for listening server 7001
 	count_from server s0
-	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 8 --secs 1 --warmup 0
+	start load client rpc_client --addr 10.0.0.2 --port 7001 --conns 8 --secs 600 --warmup 0
+	wait_for_segments client 3000
+	kill "$load"
+	wait "$load"
 	mostly_fast server s0 90
 	stop "$pid"
 }
