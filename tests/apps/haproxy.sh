@@ -16,9 +16,9 @@ conf() {
 		hard-stop-after 10s
 	defaults
 		mode http
-		timeout connect 5s
-		timeout client 30s
-		timeout server 30s
+		timeout connect 60s
+		timeout client 60s
+		timeout server 60s
 		http-reuse always
 	frontend http
 		bind $addr:80

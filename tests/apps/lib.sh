@@ -123,11 +123,17 @@ echoes() {
 		--json "${@:2}" >"$dir/rpc" || return 1
 	rate=$(jq -r .rps "$dir/rpc")
 }
-# echoes_large PORT - the large file comes back whole, and then messages do
-echoes_large() {
-	is "$(sha256sum <"$TMPDIR/www/large")" "$(in_ns client socat -t 30 - "TCP:$addr:$1" \
-		<"$TMPDIR/www/large" | sha256sum)" "what came back" && echoes "$1"
+# there_and_back PORT - the large file comes back whole, and only then the client says that it has no more.
+# What a program has yet to read or to send at a FIN is Linux's from then on, and how much that is, its speed.
+there_and_back() {
+	: >"$dir/back"
+	{ cat "$TMPDIR/www/large"; wait_for is_back; } |
+		in_ns client socat -t 30 - "TCP:$addr:$1" >"$dir/back" || return 1
+	same "$TMPDIR/www/large" cat "$dir/back"
 }
+is_back() { [ "$(stat -c %s "$dir/back")" -ge "$(stat -c %s "$TMPDIR/www/large")" ]; }
+# echoes_large PORT - the large file comes back whole, and then messages do
+echoes_large() { there_and_back "$1" && echoes "$1"; }
 # steadily CMD... - while requests go on without end, CMD; none of them fails
 steadily() {
 	local asking since=$SECONDS

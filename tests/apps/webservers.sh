@@ -19,7 +19,7 @@ apache() {
 	DocumentRoot $TMPDIR/www
 	KeepAlive On
 	MaxKeepAliveRequests 0
-	KeepAliveTimeout 15
+	KeepAliveTimeout 100
 	StartServers 2
 	MaxRequestWorkers ${2:-64}
 	CONF
@@ -46,11 +46,14 @@ test_apache_event() { row "apache2, event" event load 90; }
 graceful() {
 	local i
 	for ((i = 0; i < ${RELOADS:-2}; i++)); do
+		wait_for began $((i + 1))
 		sleep 1
 		kill -USR1 "$(cat "$dir/pid")"
 	done
+	wait_for began $((i + 1))
 	sleep 1
 }
+began() { [ "$(grep -c 'resuming normal operations' "$dir/log")" -ge "$1" ]; }
 restarted() { steadily graceful; }
 test_a_graceful_restart_fails_no_request() { row "apache2, graceful restarts" event restarted 80; }
 
@@ -62,6 +65,7 @@ lighttpd_conf() {
 	server.username = "www-data"
 	server.errorlog = "$dir/log"
 	server.max-keep-alive-requests = 10000000
+	server.max-keep-alive-idle = 100
 	server.network-backend = "sendfile"
 	CONF
 	touch "$dir/log"

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define LINES_MAX	400
-#define PATIENCE_MS	5000
+#define PATIENCE_MS	20000
 #define NS_PER_MS	1000000ULL
 #define HEARD_MAX	1024
 

@@ -16,7 +16,7 @@
 #   TP_KILLS=60    how many (1000 to be thorough)
 #   TP_SEED=1      what is drawn
 . "$(dirname "$0")/lib.sh"
-need rpc_server rpc_client bulk jq pgrep
+need rpc_server rpc_client bulk jq pgrep pkill
 kills=${TP_KILLS:-60} seed=${TP_SEED:-1} lanes=4
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
@@ -40,16 +40,14 @@ over() { local p; for p; do wait_for gone "$p"; wait "$p" 2>/dev/null || true; d
 parted() { [ -z "$(in_ns client ss -Htn state established "dport = :$1")" ]; }
 # a_server PORT OPTIONS... - its client hears of the end, and does not wait for ever
 a_server() {
-	local victim asking family
+	local victim asking
 	accel victim server rpc_server --port "$1" "${@:2}"
 	[ $((RANDOM % 4)) = 0 ] || wait_for up_or_gone "$1" "$victim"
 	start asking client rpc_client --addr 10.0.0.2 --port "$1" --conns 8 --secs 60 --warmup 0
 	a_moment
-	family=$(pgrep -P "$victim" || true)
 	kill -KILL "$victim"
 	over "$victim"
-	# shellcheck disable=SC2086
-	[ -z "$family" ] || kill -KILL $family 2>/dev/null || true
+	pkill -KILL -f "^rpc_server --port $1( |$)" || true	# a process a connection: its children
 	wait_for parted "$1"
 	stop "$asking"
 }

@@ -206,10 +206,10 @@ no_flows() {
 
 # --- counting ---------------------------------------------------------------------------
 
-# snmp NS FIELD - of the namespace's Tcp line, e.g. InSegs
+# snmp NS FIELD [Tcp] - of that line of the namespace's counters, e.g. InSegs
 snmp() {
-	in_ns "$1" awk -v f="$2" '$1 == "Tcp:" && !n { for (i = 2; i <= NF; i++) if ($i == f) n = i; next }
-		$1 == "Tcp:" { print $n }' /proc/self/net/snmp
+	in_ns "$1" awk -v f="$2" -v p="${3:-Tcp}:" '$1 == p && !n { for (i = 2; i <= NF; i++) if ($i == f) n = i; next }
+		$1 == p { print $n }' /proc/self/net/snmp
 }
 
 # wait_for_segments NS N - until it has received N more, however fast the machine is
@@ -242,7 +242,7 @@ mostly_fast() {
 	local share
 	share=$(fast_share "$1" "$2")
 	echo "fast $(segments_fast "$1" "$2"), Linux $(segments_linux "$1"): $share%"
-	at_least "${3:-95}" "$share" "percent of segments fast"
+	at_least "${3:-95}" "$share" "percent of segments fast" || { in_ns "$1" taspilot status --json; return 1; }
 }
 
 # --- asserting --------------------------------------------------------------------------

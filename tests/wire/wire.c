@@ -343,7 +343,7 @@ static int carry(struct wire *w)
 		err = turn(w, now_ns);
 		rest(w, now_ns, &before);
 	}
-	return err;
+	return err ? err : turn(w, clock_ns());		/* what had come by then counts */
 }
 
 /* --- beginning and end ---------------------------------------------------------------- */

@@ -13,5 +13,6 @@ const server = http.createServer((req, res) => {
 	else
 		fs.createReadStream(path.join(dir, path.basename(req.url))).pipe(res);
 });
+server.keepAliveTimeout = 100000;
 server.listen(8000, addr, 511);
 process.on('SIGTERM', () => process.exit(0));
