@@ -28,6 +28,15 @@ struct pair {
 	int a, b;
 };
 
+static struct conn *conn_at(int fd)
+{
+	struct conn *c = fd_conn(fd);
+
+	if (!c)
+		abort();
+	return c;
+}
+
 static struct pair connected(void)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -81,7 +90,7 @@ static void both_ends_are_claimed_and_talk(void **state)
 static void small_requests_stay_on_the_first_page(void **state)
 {
 	struct pair p = connected();
-	struct tp_slot *s = fd_conn(p.a)->slot;
+	struct tp_slot *s = conn_at(p.a)->slot;
 	char buf[100] = { 0 };
 
 	(void)state;
@@ -125,14 +134,14 @@ static uint32_t kicks(const struct conn *c)
 static void the_last_byte_before_the_peers_fin_is_told_when_read(void **state)
 {
 	struct pair p = connected();
-	struct conn *c = fd_conn(p.b);
+	struct conn *c = conn_at(p.b);
 	uint32_t before;
 	char buf[8];
 
 	(void)state;
 	assert_int_equal(write(p.a, "hello", 5), 5);
 	while (atomic_load(&c->slot->rx_head) != 5 ||
-	       atomic_load(&fd_conn(p.a)->slot->tx_tail) != 5)
+	       atomic_load(&conn_at(p.a)->slot->tx_tail) != 5)
 		sched_yield();
 	atomic_fetch_or(&c->slot->fast_flags, TP_F_EOF);
 	before = kicks(c);
@@ -238,19 +247,19 @@ static void unread_bytes_are_read_after_going_back(void **state)
 	while (n < 3)
 		ioctl(p.b, FIONREAD, &n);
 	kill(daemon_pid, SIGUSR1);
-	while (atomic_load(&fd_conn(p.a)->slot->state) != TP_SLOT_LINUX)
+	while (atomic_load(&conn_at(p.a)->slot->state) != TP_SLOT_LINUX)
 		sched_yield();
 	assert_int_equal(write(p.a, "def", 3), 3);
 	read_all(p.b, buf, 6);
 	assert_memory_equal(buf, "abcdef", 6);
-	assert_int_equal(fd_conn(p.b)->mode, CONN_PLAIN);
+	assert_int_equal(conn_at(p.b)->mode, CONN_PLAIN);
 	finish(p);
 }
 
 static void a_daemon_that_dies_with_the_lock_resets_the_connection(void **state)
 {
 	struct pair p = connected();
-	struct conn *c = fd_conn(p.b);
+	struct conn *c = conn_at(p.b);
 	char buf[8];
 
 	(void)state;
@@ -267,7 +276,7 @@ static void a_daemon_that_dies_with_the_lock_resets_the_connection(void **state)
 static void a_lock_of_the_dead_is_taken_over(void **state)
 {
 	struct pair p = connected();
-	struct conn *c = fd_conn(p.b);
+	struct conn *c = conn_at(p.b);
 	siginfo_t si;
 	char buf[4];
 	pid_t dead = fork();
@@ -298,7 +307,7 @@ static void epoll_goes_on_after_going_back(void **state)
 	assert_int_equal(write(p.a, "x", 1), 1);
 	assert_int_equal(epoll_wait(ep, &got, 1, 5000), 1);
 	kill(daemon_pid, SIGUSR1);
-	while (atomic_load(&fd_conn(p.b)->slot->state) != TP_SLOT_LINUX)
+	while (atomic_load(&conn_at(p.b)->slot->state) != TP_SLOT_LINUX)
 		sched_yield();
 	read_all(p.b, buf, 1);
 	assert_int_equal(epoll_wait(ep, &got, 1, 0), 0);
@@ -353,36 +362,90 @@ static void a_context_is_used_again(void **state)
 
 	(void)state;
 	assert_int_equal(poll(&fd, 1, 2), 0);
-	first = ctx_get(fd_conn(p.a));
-	ctx_put(fd_conn(p.a)->region, first);
+	first = ctx_get(conn_at(p.a));
+	ctx_put(conn_at(p.a)->region, first);
 	assert_int_equal(poll(&fd, 1, 2), 0);
-	second = ctx_get(fd_conn(p.a));
-	ctx_put(fd_conn(p.a)->region, second);
+	second = ctx_get(conn_at(p.a));
+	ctx_put(conn_at(p.a)->region, second);
 	assert_int_equal(first, second);
 	finish(p);
 }
 
 /* ---- many threads, one socket, one epoll ----------------------------------------------- */
 
-#define HAMMERS	4
-#define BLOWS	300
+#define HAMMERS	8
+#define BLOWS	100
+#define COMERS	2
+#define CHILDREN	4
+#define VISITS	8
 
 static _Atomic bool stop_now;
 
+static void echo(int fd)
+{
+	char buf[64];
+	ssize_t n = recv(fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n > 0)
+		(void)!send(fd, buf, (size_t)n, MSG_NOSIGNAL);
+}
+
+static void echo_once(int ep)
+{
+	struct epoll_event ev;
+
+	if (epoll_wait(ep, &ev, 1, 20) == 1)
+		echo(ev.data.fd);
+}
+
 static void *echo_by_epoll(void *arg)
 {
-	int ep = *(int *)arg;
+	while (!atomic_load(&stop_now))
+		echo_once(((int *)arg)[0]);
+	return NULL;
+}
+
+static void *echo_by_poll(void *arg)
+{
+	struct pollfd p = { .fd = ((int *)arg)[1], .events = POLLIN };
+
+	while (!atomic_load(&stop_now))
+		if (poll(&p, 1, 20) == 1)
+			echo(p.fd);
+	return NULL;
+}
+
+/* The other fd of the socket comes and goes, and stands in the epoll now and then. */
+static void *change(void *arg)
+{
+	const int *a = arg;
 
 	while (!atomic_load(&stop_now)) {
-		struct epoll_event ev;
-		char buf[64];
-		ssize_t n;
+		int copy = dup(a[1]);
+		struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.fd = a[1] };
 
-		if (epoll_wait(ep, &ev, 1, 20) != 1)
-			continue;
-		n = recv(ev.data.fd, buf, sizeof(buf), MSG_DONTWAIT);
-		if (n > 0)
-			(void)!send(ev.data.fd, buf, (size_t)n, MSG_NOSIGNAL);
+		epoll_ctl(a[0], EPOLL_CTL_ADD, copy, &ev);
+		ev.events = EPOLLIN | EPOLLONESHOT;
+		epoll_ctl(a[0], EPOLL_CTL_MOD, copy, &ev);
+		echo(copy);
+		epoll_ctl(a[0], EPOLL_CTL_DEL, copy, &ev);
+		close(copy);
+	}
+	return NULL;
+}
+
+/* Children share socket and epoll while their parent goes on. */
+static void *have_children(void *arg)
+{
+	for (int i = 0; i < CHILDREN; i++) {
+		pid_t child = fork();
+
+		if (!child) {
+			for (int k = 0; k < 10; k++)
+				echo_once(((int *)arg)[0]);
+			_exit(0);
+		}
+		waitpid(child, NULL, 0);
 	}
 	return NULL;
 }
@@ -391,7 +454,7 @@ static void *open_and_close(void *arg)
 {
 	int ep = *(int *)arg;
 
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < VISITS; i++) {
 		struct pair p = connected();
 		struct epoll_event ev = { .events = EPOLLIN, .data.fd = p.b };
 		char c;
@@ -404,30 +467,117 @@ static void *open_and_close(void *arg)
 	return NULL;
 }
 
+static void *write_on(void *arg)
+{
+	while (!atomic_load(&stop_now) && send(*(int *)arg, "n", 1, MSG_NOSIGNAL) == 1)
+		;
+	return NULL;
+}
+
+static void *read_on(void *arg)
+{
+	char buf[4];
+
+	while (!atomic_load(&stop_now) && read(*(int *)arg, buf, sizeof(buf)) > 0)
+		;
+	return NULL;
+}
+
+#define LOW	200			/* fds that nobody else gets */
+
+static struct pair connected_at(int at)
+{
+	struct pair p = connected(), to = { at, at + 1 };
+
+	dup2(p.a, to.a);
+	dup2(p.b, to.b);
+	finish(p);
+	return to;
+}
+
+/* Closed under threads that write, read and sleep; and another in its place, with its memory and numbers. */
+static void *close_under_others(void *arg)
+{
+	for (int i = 0; i < VISITS; i++) {
+		struct pair p = connected_at(LOW);
+		pthread_t t[3];
+
+		(void)arg;
+		pthread_create(&t[0], NULL, write_on, &p.a);
+		pthread_create(&t[1], NULL, read_on, &p.b);
+		pthread_create(&t[2], NULL, read_on, &p.a);
+		for (int again = 0; again < 2; again++) {
+			sched_yield();
+			shutdown(p.a, SHUT_RDWR);
+			shutdown(p.b, SHUT_RDWR);
+			finish(p);
+			if (!again)
+				connected_at(LOW);
+		}
+		for (int k = 0; k < 3; k++)
+			pthread_join(t[k], NULL);
+	}
+	return NULL;
+}
+
+/* To the sanitizer an fd is a word that close() and dup() write and recv() reads: the race that is meant here. */
+static int close_unseen(int fd) { return (int)syscall(SYS_close, fd); }
+static int dup_unseen(int fd) { return (int)syscall(SYS_dup, fd); }
+static int dup2_unseen(int from, int to) { return (int)syscall(SYS_dup3, from, to, 0); }
+static int socket_unseen(int d, int t, int p) { return (int)syscall(SYS_socket, d, t, p); }
+static int accept_unseen(int fd, struct sockaddr *a, socklen_t *len)
+{
+	return (int)syscall(SYS_accept4, fd, a, len, 0);
+}
+
+static int epoll_ctl_unseen(int ep, int op, int fd, struct epoll_event *ev)
+{
+	return (int)syscall(SYS_epoll_ctl, ep, op, fd, ev);
+}
+
+static void do_not_watch_fds(void)
+{
+	libc_calls.epoll_ctl = epoll_ctl_unseen;
+	libc_calls.close = close_unseen;
+	libc_calls.dup = dup_unseen;
+	libc_calls.dup2 = dup2_unseen;
+	libc_calls.socket = socket_unseen;
+	libc_calls.accept = accept_unseen;
+}
+
 static void threads_share_sockets_and_an_epoll_while_others_come_and_go(void **state)
 {
+	static void *(*const work[])(void *) = { echo_by_epoll, echo_by_epoll, echo_by_poll, change };
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 	struct pair p = connected();
+	int shared[] = { ep, p.b };
 	struct epoll_event ev = { .events = EPOLLIN, .data.fd = p.b };
-	pthread_t t[HAMMERS], comers;
+	struct libc real = libc_calls;
+	pthread_t t[HAMMERS], guest[COMERS + 2];
 	char c;
 
 	(void)state;
+	do_not_watch_fds();
 	atomic_store(&stop_now, false);
 	epoll_ctl(ep, EPOLL_CTL_ADD, p.b, &ev);
 	for (int i = 0; i < HAMMERS; i++)
-		pthread_create(&t[i], NULL, echo_by_epoll, &ep);
-	pthread_create(&comers, NULL, open_and_close, &ep);
+		pthread_create(&t[i], NULL, work[(size_t)i % ARRAY_SIZE(work)], shared);
+	for (int i = 0; i < COMERS; i++)
+		pthread_create(&guest[i], NULL, open_and_close, &ep);
+	pthread_create(&guest[COMERS], NULL, close_under_others, NULL);
+	pthread_create(&guest[COMERS + 1], NULL, have_children, shared);
 	for (int i = 0; i < BLOWS; i++) {
 		assert_int_equal(write(p.a, "q", 1), 1);
 		assert_int_equal(read(p.a, &c, 1), 1);
 	}
-	pthread_join(comers, NULL);
+	for (int i = 0; i < COMERS + 2; i++)
+		pthread_join(guest[i], NULL);
 	atomic_store(&stop_now, true);
 	for (int i = 0; i < HAMMERS; i++)
 		pthread_join(t[i], NULL);
 	close(ep);
 	finish(p);
+	libc_calls = real;
 }
 
 static int start_daemon(void **state)

@@ -11,8 +11,11 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "../../user/shim/shim.h"
@@ -81,6 +84,44 @@ static void a_lock_keeps_threads_apart(void **state)
 	for (int i = 0; i < 4; i++)
 		pthread_join(t[i], NULL);
 	assert_int_equal(shared_sum, 4 * 20000);
+}
+
+struct pass {
+	lock_t lock;
+	uint32_t by[2];			/* owners that live */
+	_Atomic bool enough;
+};
+
+/* Each time the one that waits for it is woken, and finds another owner. */
+static void *pass_it_on(void *arg)
+{
+	struct pass *p = arg;
+
+	for (uint32_t i = 0; i < 100; i++) {
+		atomic_store(&p->lock, p->by[i % 2] | TP_LOCK_WAITERS);
+		while (!atomic_load(&p->enough) &&
+		       syscall(SYS_futex, &p->lock, FUTEX_WAKE, 1, NULL, NULL, 0) != 1)
+			sched_yield();
+	}
+	atomic_store(&p->lock, 0);
+	syscall(SYS_futex, &p->lock, FUTEX_WAKE, 1, NULL, NULL, 0);
+	return NULL;
+}
+
+/* Without it, the caller would go on as if it had the lock. */
+static void a_lock_that_goes_round_is_not_given_up(void **state)
+{
+	struct pass p = { .by = { (uint32_t)getppid(), 1 } };
+	enum lock_got got;
+	pthread_t t;
+
+	(void)state;
+	p.lock = p.by[1] | TP_LOCK_WAITERS;
+	pthread_create(&t, NULL, pass_it_on, &p);
+	got = lock_take(&p.lock);
+	atomic_store(&p.enough, true);
+	pthread_join(t, NULL);
+	assert_int_equal(got, LOCK_TAKEN);
 }
 
 static int hidden_fd(void)
@@ -235,6 +276,7 @@ int main(void)
 		cmocka_unit_test(a_lock_taken_by_the_same_thread_is_nested),
 		cmocka_unit_test(the_lock_of_a_dead_owner_is_taken_over),
 		cmocka_unit_test(a_lock_keeps_threads_apart),
+		cmocka_unit_test(a_lock_that_goes_round_is_not_given_up),
 		cmocka_unit_test(a_hidden_fd_cannot_be_closed),
 		cmocka_unit_test(close_range_closes_all_but_hidden_fds),
 		cmocka_unit_test(dup2_onto_a_hidden_fd_gets_the_number),

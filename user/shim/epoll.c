@@ -169,7 +169,7 @@ static int collect(struct epset *ep, struct epoll_event *evs, int max, struct co
 
 bool ep_ready(struct epset *ep)
 {
-	enum lock_got got = lock_take(&ep->lock);
+	enum lock_got got = lock_wait(&ep->lock);
 	bool any = false, is_plain;
 
 	ep_drain(ep);
@@ -188,7 +188,7 @@ static int take_ours(struct epset *ep, struct epoll_event *evs, int max)
 {
 	struct conn *plain[PLAIN_BATCH];
 	uint32_t plains;
-	enum lock_got got = lock_take(&ep->lock);
+	enum lock_got got = lock_wait(&ep->lock);
 	bool left;
 	int n;
 
@@ -219,7 +219,7 @@ static int filter(struct epset *ep, struct epoll_event *evs, int n)
 			evs[kept++] = evs[i];
 			continue;
 		}
-		got = lock_take(&ep->lock);
+		got = lock_wait(&ep->lock);
 		if (r->ep == ep && r->ours) {
 			r->kernel = true;
 			ready_add(ep, r);
@@ -302,7 +302,7 @@ static bool news(void *ep) { return queues_hold_news(ep); }
 
 static void look_at_everything(struct epset *ep)
 {
-	enum lock_got got = lock_take(&ep->lock);
+	enum lock_got got = lock_wait(&ep->lock);
 
 	for (struct ereg *r = ep->all.all_next; r != &ep->all; r = r->all_next)
 		if (r->ours)

@@ -264,7 +264,7 @@ void ep_conn_claimed(struct conn *c)
 {
 	for (struct ereg *r = c->eregs; r; r = r->conn_next) {
 		struct epset *ep = r->ep;
-		enum lock_got got = lock_take(&ep->lock);
+		enum lock_got got = lock_wait(&ep->lock);
 
 		ereg_start(r);
 		kernel_again(ep, r);
@@ -279,7 +279,7 @@ static void forget_all(struct conn *c, bool tell_kernel)
 
 	while ((r = c->eregs)) {
 		struct epset *ep = r->ep;
-		enum lock_got got = lock_take(&ep->lock);
+		enum lock_got got = lock_wait(&ep->lock);
 
 		c->eregs = r->conn_next;
 		ereg_stop(r);
@@ -298,17 +298,17 @@ void ep_conn_closed(struct conn *c)
 
 	if (!c->eregs)
 		return;
-	got = lock_take(&conn_reg);
+	got = lock_wait(&conn_reg);
 	forget_all(c, false);
 	lock_drop(&conn_reg, got);
 }
 
 void ep_conn_changed(struct conn *c)
 {
-	enum lock_got got = lock_take(&conn_reg);
+	enum lock_got got = lock_wait(&conn_reg);
 
 	for (struct ereg *r = c->eregs; r; r = r->conn_next) {
-		enum lock_got ep_got = lock_take(&r->ep->lock);
+		enum lock_got ep_got = lock_wait(&r->ep->lock);
 
 		if (r->ours) {
 			r->fresh = true;
@@ -359,7 +359,7 @@ static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct ep
 	}
 	r->conn_next = c->eregs;
 	c->eregs = r;
-	got = lock_take(&ep->lock);
+	got = lock_wait(&ep->lock);
 	if (ours)
 		ereg_start(r);
 	lock_drop(&ep->lock, got);
@@ -369,7 +369,7 @@ static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct ep
 
 static int ctl_mod(struct epset *ep, struct ereg *r, struct epoll_event *ev)
 {
-	enum lock_got got = lock_take(&ep->lock);
+	enum lock_got got = lock_wait(&ep->lock);
 	struct ereg try = *r;
 	struct epoll_event kernel;
 	int err;
@@ -398,7 +398,7 @@ static int ctl_mod(struct epset *ep, struct ereg *r, struct epoll_event *ev)
 
 static int ctl_del(struct epset *ep, struct ereg *r, struct epoll_event *ev)
 {
-	enum lock_got got = lock_take(&ep->lock);
+	enum lock_got got = lock_wait(&ep->lock);
 	int err = real_ctl(ep->epfd, EPOLL_CTL_DEL, r->fd, ev);
 
 	if (err == 0) {
@@ -461,7 +461,7 @@ int ep_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 		return ret;
 	}
 	conn_ours(fd, c);
-	got = lock_take(&conn_reg);
+	got = lock_wait(&conn_reg);
 	ret = fd_is_conn(fd, c) ? ctl_locked(epfd, op, fd, c, ev) : real_ctl(epfd, op, fd, ev);
 	lock_drop(&conn_reg, got);
 	return ret;
@@ -490,8 +490,8 @@ void ep_fd_closed(struct epset *ep)
 
 	if (atomic_fetch_sub(&ep->refs, 1) != 1)
 		return;
-	reg = lock_take(&conn_reg);
-	got = lock_take(&ep->lock);
+	reg = lock_wait(&conn_reg);
+	got = lock_wait(&ep->lock);
 	while ((r = ep->all.all_next) != &ep->all) {
 		if (r->c) {
 			conn_unlink(r->c, r);
@@ -523,7 +523,7 @@ void ep_after_fork(void)
 /* The child's first use of an instance that it shares with its parent. */
 void ep_renew(struct epset *ep)
 {
-	enum lock_got reg = lock_take(&conn_reg), got = lock_take(&ep->lock);
+	enum lock_got reg = lock_wait(&conn_reg), got = lock_wait(&ep->lock);
 
 	for (uint32_t i = 0; i < ep->regions; i++) {
 		struct ep_region *er = &ep->region[i];

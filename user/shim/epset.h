@@ -50,7 +50,7 @@ struct epset {
 	_Atomic uint32_t turn;
 	bool blind;			/* some fd cannot wake us: look often */
 	bool foreign;			/* contexts are our parent's */
-	bool early;			/* threads may sleep in it that came before fds of ours */
+	_Atomic bool early;		/* threads may sleep in it that came before fds of ours */
 	bool nested;			/* in another instance: counts as a sleeper */
 	struct epset *next_free;
 };

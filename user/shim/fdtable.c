@@ -8,7 +8,8 @@
  *
  * A conn goes with its last fd: the table entry first, then, under the slot's two locks,
  * the conn itself. So whoever took one of these locks and then finds fd_is_conn() still true may
- * use the conn until it drops the lock.
+ * use the conn until it drops the lock. Who looks without a lock (to sleep, to poll) may see that of
+ * another connection, and looks again.
  *
  * close() of a hidden fd says EBADF, as if it did not exist; dup2() onto one moves it
  * away first. A child between vfork and exec shares this memory but not the fds: it
@@ -59,8 +60,7 @@ struct conn *conn_new(enum conn_mode mode)
 	if (!c)
 		return NULL;
 
-	c->region = NULL;
-	c->slot = NULL;
+	c->claimed = false;
 	c->rx_busy = c->tx_busy = c->err_taken = false;
 	c->rx_told = 0;
 	c->nonblock = c->shut_rd = c->shut_wr = false;
@@ -88,6 +88,12 @@ void conn_free(struct conn *c)
 	c->next_free = free_conns;
 	free_conns = c;
 	lock_drop(&free_lock, got);
+}
+
+/* Another thread may have been inside; the list is whole at each moment. */
+void fd_after_fork(void)
+{
+	atomic_store_explicit(&free_lock, 0, memory_order_relaxed);
 }
 
 static void raise_to(_Atomic uint32_t *mark, uint32_t to)
@@ -146,7 +152,7 @@ static void conn_last_user_out(struct conn *c)
 	struct tp_slot *s = c->slot;
 	enum lock_got rx, tx;
 
-	if (!s)
+	if (!c->claimed)
 		return;
 	rx = lock_take(&s->rx_lock);
 	tx = lock_take(&s->tx_lock);
@@ -164,7 +170,7 @@ static void conn_unref(struct conn *c)
 	    c->epoch == atomic_load_explicit(&fork_epoch, memory_order_relaxed))
 		ctl_listen(TP_CTL_UNLISTEN, &c->listen_key, c->cookie);
 	conn_last_user_out(c);
-	if (c->slot)
+	if (c->claimed)
 		wake_sleepers(c);
 	conn_free(c);
 }

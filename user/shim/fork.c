@@ -19,7 +19,7 @@ static enum lock_got held;
 
 static void before_fork(void)
 {
-	held = lock_take(&conn_reg);
+	held = lock_wait(&conn_reg);
 }
 
 static void after_fork(void)
@@ -36,6 +36,7 @@ static void in_child(void)
 	atomic_store_explicit(&conn_reg, 0, memory_order_relaxed);
 	tid_cached = 0;
 	atomic_fetch_add_explicit(&fork_epoch, 1, memory_order_relaxed);
+	fd_after_fork();
 	region_after_fork();
 	ep_after_fork();
 	ctl_after_fork();

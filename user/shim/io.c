@@ -263,13 +263,14 @@ static ssize_t rx_locked(int fd, struct conn *c, struct iter *it, int flags, boo
 static ssize_t rx_step(int fd, struct conn *c, struct iter *it, int flags, struct seen *seen)
 {
 	struct tp_slot *s = c->slot;
+	struct region *r = c->region;
 	enum lock_got got;
 	bool tell = false;
 	ssize_t n;
 
 	do {
 		got = lock_take(&s->rx_lock);
-	} while (got == LOCK_BUSY && !region_silent(c->region));
+	} while (got == LOCK_BUSY && !region_silent(r));
 	if (unlikely(!fd_is_conn(fd, c) || c->slot != s))
 		n = RX_REAL;			/* closed meanwhile: let Linux say so */
 	else if (unlikely(got == LOCK_BUSY))
@@ -279,7 +280,7 @@ static ssize_t rx_step(int fd, struct conn *c, struct iter *it, int flags, struc
 	lock_drop(&s->rx_lock, got);
 	if (tell) {
 		full_fence();
-		kick(c);
+		kick(r, s);
 	}
 	return n;
 }
@@ -596,7 +597,7 @@ static uint32_t tx_limbo(int fd, struct conn *c, uint32_t n)
 		seen.want = atomic_load(&s->tx_want);
 		if (seen.state != TP_SLOT_LEAVING || !fd_is_conn(fd, c) || c->region->gone)
 			break;
-		kick(c);
+		kick(c->region, s);
 		sleep_on_slot(fd, c, TP_TX, &seen, FOREVER);
 	}
 	if (seen.state != TP_SLOT_LINUX)
@@ -612,19 +613,20 @@ static uint32_t tx_limbo(int fd, struct conn *c, uint32_t n)
 static ssize_t tx_step(int fd, struct conn *c, struct iter *it, int flags, struct seen *seen)
 {
 	struct tp_slot *s = c->slot;
+	struct region *r = c->region;
 	enum lock_got got;
 	ssize_t n;
 
 	do {
 		got = lock_take(&s->tx_lock);
-	} while (got == LOCK_BUSY && !region_silent(c->region));
+	} while (got == LOCK_BUSY && !region_silent(r));
 	if (unlikely(!fd_is_conn(fd, c) || c->slot != s))
 		n = RX_REAL;
 	else
 		n = tx_locked(fd, c, it, flags, got == LOCK_NESTED, seen);
 	lock_drop(&s->tx_lock, got);
 	if (n > 0)
-		kick(c);
+		kick(r, s);
 	return n;
 }
 

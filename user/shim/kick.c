@@ -34,19 +34,21 @@ static void lane_put(struct tp_lane *lane, uint32_t slot)
 	atomic_store(&lane->entry[at & (TP_SLOTS - 1)], slot + 1);
 }
 
-void kick(struct conn *c)
+/* By slot and region, not by conn: another thread may have closed that since, and have a new one in its place. */
+void kick(struct region *r, struct tp_slot *s)
 {
-	uint32_t thread = c->slot->thread;
+	uint64_t index = (uint64_t)(s - tp_slot_at(r->base, &r->geo, 0));
+	uint32_t thread = s->thread;
 	struct tp_lane *lane;
 
-	if (thread >= c->region->geo.threads || atomic_load(&c->slot->kicked) ||
-	    atomic_exchange(&c->slot->kicked, 1))
+	if (index >= r->geo.slots || thread >= r->geo.threads || atomic_load(&s->kicked) ||
+	    atomic_exchange(&s->kicked, 1))
 		return;
-	lane = region_lane(c->region, thread);
-	lane_put(lane, c->index);
+	lane = region_lane(r, thread);
+	lane_put(lane, (uint32_t)index);
 	if (atomic_load(&lane->sleep) == TP_THREAD_BLOCKED &&
 	    atomic_exchange(&lane->sleep, TP_THREAD_AWAKE) != TP_THREAD_AWAKE)
-		wake_thread(c->region, thread);
+		wake_thread(r, thread);
 }
 
 void kick_flush(void)

@@ -21,7 +21,7 @@
 #define LOCK_WAITERS	TP_LOCK_WAITERS
 #define LOCK_SPINS	100
 #define LOCK_LOOK_MS	50		/* how often a sleeper asks whether the owner lives */
-#define LOCK_PATIENCE	40		/* so many looks, then give up */
+#define LOCK_PATIENCE	40		/* so many looks at one owner, then give up */
 
 __thread uint32_t tid_cached __attribute__((tls_model("initial-exec")));
 _Atomic uint32_t fork_epoch;
@@ -67,12 +67,15 @@ static void lock_sleep(lock_t *l, uint32_t word)
 /* Whoever slept leaves the mark of waiters behind: it cannot know whether others sleep. */
 enum lock_got lock_take_slow(lock_t *l, uint32_t tid)
 {
-	uint32_t word, mark = 0;
+	uint32_t word, mark = 0, owner = 0;
 
 	for (int turn = 0; turn < LOCK_SPINS + LOCK_PATIENCE; turn++) {
 		word = atomic_load_explicit(l, memory_order_relaxed);
 		if ((word & ~LOCK_WAITERS) == tid)
 			return LOCK_NESTED;
+		if ((word & ~LOCK_WAITERS) != owner && turn > LOCK_SPINS)
+			turn = LOCK_SPINS;	/* it goes round: patience is for one that keeps it */
+		owner = word & ~LOCK_WAITERS;
 		if (word == 0 || (turn > LOCK_SPINS && owner_is_dead(word & ~LOCK_WAITERS))) {
 			if (atomic_compare_exchange_strong_explicit(l, &word, tid | mark,
 								    memory_order_acquire,

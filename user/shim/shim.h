@@ -140,6 +140,17 @@ static inline enum lock_got lock_take(lock_t *l)
 	return lock_take_slow(l, tid);
 }
 
+/* A lock of this process's own: who has it lives, and gives it up. Never LOCK_BUSY. */
+static inline enum lock_got lock_wait(lock_t *l)
+{
+	enum lock_got got;
+
+	do {
+		got = lock_take(l);
+	} while (unlikely(got == LOCK_BUSY));
+	return got;
+}
+
 static inline void lock_drop(lock_t *l, enum lock_got got)
 {
 	uint32_t tid = tid_mine();
@@ -238,11 +249,14 @@ struct ereg;
 struct epset;
 
 struct conn {
-	/* set at the claim */
+	/* set at the claim. Slot and region stay when the conn is used again, until its next claim: a thread
+	 * that comes late finds another's slot, and no NULL.
+	 */
 	_Atomic uint32_t mode;		/* enum conn_mode */
 	uint32_t index, generation;	/* of the slot */
-	struct region *region;
-	struct tp_slot *slot;
+	_Atomic(struct region *) region;
+	_Atomic(struct tp_slot *) slot;
+	_Atomic bool claimed;		/* this time it has had one */
 	struct tp_pipe_mem rx, tx;
 
 	/* under the slot's rx_lock, tx_lock */
@@ -324,6 +338,7 @@ void ctl_fd_moved(int from, int to);
 void region_fd_moved(int from, int to);
 int fd_close_range(unsigned int first, unsigned int last, unsigned int flags);
 void fork_watch(void);
+void fd_after_fork(void);
 int fd_next_conn(int fd);		/* from @fd on; -1: none */
 
 extern _Atomic bool confined;		/* no more system calls than the program makes (confine.c) */
@@ -452,7 +467,7 @@ static inline uint64_t no_later(uint64_t deadline, uint64_t limit)
 	return deadline < limit ? deadline : limit;
 }
 
-void kick(struct conn *c);		/* "look at this slot"; follows a full fence */
+void kick(struct region *r, struct tp_slot *s);	/* "look at this slot"; follows a full fence */
 void kick_flush(void);			/* we are about to wait: wake threads that wait for us */
 uint64_t deadline_after(int64_t ns);	/* < 0: FOREVER */
 

@@ -93,6 +93,7 @@ static void conn_take(int fd, struct conn *c, const struct claim *cl)
 	c->rx.big = tp_big_at(base, &r->geo, cl->slot, TP_RX);
 	c->tx.small = tp_small_at(base, &r->geo, cl->slot, TP_TX);
 	c->tx.big = tp_big_at(base, &r->geo, cl->slot, TP_TX);
+	c->claimed = true;
 	c->rx_told = atomic_load_explicit(&c->slot->rx_tail, memory_order_relaxed);
 	c->nonblock = libc()->fcntl(fd, F_GETFL) & O_NONBLOCK;
 	atomic_store_explicit(&c->slot->rcvlowat, (uint32_t)option(fd, SOL_SOCKET, SO_RCVLOWAT),
@@ -157,7 +158,7 @@ bool conn_promote(int fd, struct conn *c)
 		errno = saved;
 		return false;
 	}
-	got = lock_take(&conn_reg);
+	got = lock_wait(&conn_reg);
 	mode = atomic_load(&c->mode);
 	if (got == LOCK_TAKEN && (mode == CONN_CONNECTING || mode == CONN_INHERITED)) {
 		if (conn_claim(fd, c, mode == CONN_INHERITED ? TP_CTL_FIND : TP_CTL_CLAIM) == 0)
@@ -213,11 +214,12 @@ void conn_went_linux(struct conn *c)
 	struct tp_slot *s = c->slot;
 	enum lock_got got;
 
-	if (!s || atomic_load(&s->state) != TP_SLOT_LINUX || io_unread(c) ||
+	if (!c->claimed || atomic_load(&s->state) != TP_SLOT_LINUX || io_unread(c) ||
 	    atomic_load(&s->tx_head) != atomic_load(&s->tx_tail))
 		return;
-	got = lock_take(&conn_reg);
-	if (got == LOCK_TAKEN && atomic_load(&c->mode) == CONN_OURS) {
+	got = lock_wait(&conn_reg);
+	if (got == LOCK_TAKEN && atomic_load(&c->mode) == CONN_OURS && c->slot == s &&
+	    atomic_load(&s->state) == TP_SLOT_LINUX) {
 		atomic_store_explicit(&c->mode, CONN_PLAIN, memory_order_release);
 		ep_conn_plain(c);
 	}
@@ -421,7 +423,7 @@ static void set_opt(struct conn *c, uint32_t bit, bool on)
 			    atomic_fetch_and(&c->slot->opts, ~bit);
 
 	if (!!(was & bit) != on)
-		kick(c);
+		kick(c->region, c->slot);
 }
 
 /* What only Linux's own stack can do with the bytes, or say of them. */

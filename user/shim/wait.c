@@ -110,7 +110,7 @@ static void clear_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
 	for (nfds_t i = 0; i < n; i++) {
 		struct conn *c = fd_conn(fds[i].fd);
 		struct epset *ep = fd_get(fds[i].fd, TAG_EPOLL);
-		int ctx = c && c->slot ? ctx_of(b, c->region) : -1;
+		int ctx = c && c->claimed ? ctx_of(b, c->region) : -1;
 
 		if (ep)
 			ep_disarm(ep);

@@ -62,7 +62,7 @@ void young_ended(struct conn *c)
 		return;
 	if (mode == CONN_YOUNG) {
 		count(c->listener, true);
-	} else if (c->slot && c->slot->generation == c->generation) {
+	} else if (c->claimed && c->slot->generation == c->generation) {
 		moved = atomic_load(&c->slot->rx_tail) + atomic_load(&c->slot->tx_head);
 		count(c->listener, moved < SHORT_BYTES);
 	}
@@ -80,7 +80,7 @@ static bool is_quiet(int fd)
 
 static void settle(int fd, struct conn *c, bool again)
 {
-	enum lock_got got = lock_take(&conn_reg);
+	enum lock_got got = lock_wait(&conn_reg);
 	int err;
 
 	if (got == LOCK_TAKEN && atomic_load(&c->mode) == CONN_YOUNG && fd_is_conn(fd, c)) {
