@@ -130,4 +130,20 @@ test_a_stopped_daemon_is_told_and_ended_by_force() {
 	[ ! -e /run/taspilot/s0 ]
 }
 
+# Undoing waits for locks of the kernel that others hold too: there is no heartbeat meanwhile.
+test_a_daemon_that_undoes_for_long_is_waited_for() {
+	plain && return
+	local tracer pid
+	command -v strace >/dev/null || skip "strace is not installed"
+	attach server s0
+	pid=$(daemon_pid s0)
+	start tracer server strace -p "$pid" -o /dev/null -e trace=unlink \
+		-e inject=unlink:delay_enter=7000000:when=1 2>"$TMPDIR/strace"
+	wait_for grep -q attached "$TMPDIR/strace"
+	detach server s0
+	wait_for gone "$pid"
+	wait "$tracer"
+	[ ! -e /run/taspilot/s0 ]
+}
+
 run_tests

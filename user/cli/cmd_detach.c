@@ -27,6 +27,7 @@
 
 #define LOOK_MS		50		/* how often to look whether it ended */
 #define DEAF_NS		(5 * NS_PER_S)	/* without a heartbeat for so long: it is stopped */
+#define UNDOING_NS	(60 * NS_PER_S)	/* and when it has said that it goes: the kernel takes its time */
 
 /* Nanoseconds since the daemon's last heartbeat; 0 if that cannot be told. */
 static uint64_t silence_ns(const char *ifname)
@@ -91,7 +92,7 @@ static int ask_until_gone(const char *ifname, bool force)
 	int remain = 0;
 
 	while (!remain && run_daemon(ifname)) {
-		if (silence_ns(ifname) > DEAF_NS)
+		if (silence_ns(ifname) > (answered ? UNDOING_NS : DEAF_NS))
 			remain = -ETIMEDOUT;
 		if (p.fd < 0 && !answered)
 			p.fd = ask_to_leave(ifname, force);
