@@ -272,6 +272,33 @@ static void copies_that_touch_are_one_dsack(void **state)
 	rig_free(r);
 }
 
+static void copies_that_do_not_touch_get_an_ack_each(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_data(r, 0, 5000);
+	rig_drain(r);
+	rig_data(r, 7000, 2000);
+	rig_drain(r);
+	rig_data(r, 7000, 1000);		/* within what waits behind the hole */
+	rig_data(r, 1000, 1000);
+	rig_data(r, 3000, 1000);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.nsack, 2);
+	assert_int_equal(r->out.sack[0].start, 7000);
+	assert_int_equal(r->out.sack[0].end, 8000);
+	assert_int_equal(r->out.sack[1].start, 7000);
+	assert_int_equal(r->out.sack[1].end, 9000);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.sack[0].start, 1000);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.sack[0].start, 3000);
+	assert_int_equal(r->out.nsack, 2);
+	assert_false(rig_tx(r));
+	rig_free(r);
+}
+
 static void a_segment_with_an_old_ack_has_a_fresh_timestamp(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -716,6 +743,7 @@ int main(void)
 		cmocka_unit_test(a_sender_in_slow_start_is_not_held_up),
 		cmocka_unit_test(a_larger_limit_is_no_reason_for_an_ack),
 		cmocka_unit_test(copies_that_touch_are_one_dsack),
+		cmocka_unit_test(copies_that_do_not_touch_get_an_ack_each),
 		cmocka_unit_test(a_segment_with_an_old_ack_has_a_fresh_timestamp),
 		cmocka_unit_test(bytes_beyond_the_window_are_not_taken),
 		cmocka_unit_test(the_first_sixteen_acks_are_quick_then_they_wait),

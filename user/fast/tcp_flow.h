@@ -32,6 +32,7 @@
 #define TCP_ACK_MIN_US	40000U		/* delayed ACK: Linux's TCP_ATO_MIN */
 #define TCP_NRANGE	6		/* runs of out-of-order bytes without a block of the pool */
 #define TCP_NREC	6		/* records of the scoreboard likewise */
+#define TCP_NDSACK	4		/* copies to tell of, an ACK each */
 #define TCP_NCE		8		/* ACKs that tell exactly what had CE (RFC 8257) */
 
 /* Flags of struct tcp. */
@@ -59,7 +60,7 @@
 #define T_UNDO		(1U << 21)	/* undo_una is valid: the reduction may prove wrong */
 #define T_FRTO		(1U << 22)	/* timed out, maybe spuriously: RFC 5682 */
 #define T_SENT_SMALL	(1U << 23)	/* a partial segment ends at snd_small (Nagle) */
-#define T_DSACK		(1U << 24)	/* dsack waits to be sent */
+#define T_DSACK		(1U << 24)	/* dsack[] waits to be sent */
 #define T_FORCE_RTX	(1U << 25)	/* one retransmission whatever cwnd says */
 #define T_FORCE_WND	(1U << 26)	/* fill what little window there is (persist timer) */
 #define T_FRTO_NEW	(1U << 27)	/* F-RTO: new data first, it will tell */
@@ -196,9 +197,9 @@ struct tcp {
 	/* receive: the exceptional */
 	uint32_t rcv_fin;
 	struct tcp_sack *range;		/* in order, nrange of them */
-	struct tcp_sack dsack;
+	struct tcp_sack dsack[TCP_NDSACK];	/* ndsack of them, the oldest first */
 	uint32_t recent[TCP_NSACK];	/* a sequence number of each block to report, newest first */
-	uint8_t nrecent;
+	uint8_t nrecent, ndsack;
 	uint8_t nce;			/* DCTCP: where CE began or ended, not acknowledged yet: */
 	uint32_t ce_at[TCP_NCE];	/* rcv_nxt then, the oldest first */
 	uint64_t oow_ns;		/* last ACK of a segment out of window, or challenge */

@@ -208,17 +208,35 @@ static void tidy_recent(struct tcp *t)
 	t->nrecent = (uint8_t)n;
 }
 
-/* Several that come before an ACK leaves are one if they touch: the peer counts segments. */
+/* Several that come before an ACK leaves are one if they touch: the peer counts segments. Others
+ * get an ACK each: with one of them untold the peer does not undo what they cost it.
+ */
 void tcp_dsack(struct tcp *t, uint32_t start, uint32_t end)
 {
 	if (!(t->flags & T_SACK))
 		return;
-	if (t->flags & T_DSACK && !seq_after(start, t->dsack.end) && !seq_after(t->dsack.start, end)) {
-		start = seq_min(start, t->dsack.start);
-		end = seq_max(end, t->dsack.end);
-	}
-	t->dsack = (struct tcp_sack){ start, end };
 	t->flags |= T_DSACK;
+	for (uint32_t i = 0; i < t->ndsack; i++) {
+		struct tcp_sack *d = &t->dsack[i];
+
+		if (!seq_after(start, d->end) && !seq_after(d->start, end)) {
+			*d = (struct tcp_sack){ seq_min(start, d->start), seq_max(end, d->end) };
+			return;
+		}
+	}
+	if (t->ndsack == TCP_NDSACK)
+		memmove(t->dsack, t->dsack + 1, --t->ndsack * sizeof(t->dsack[0]));
+	t->dsack[t->ndsack++] = (struct tcp_sack){ start, end };
+}
+
+static struct tcp_sack take_dsack(struct tcp *t)
+{
+	struct tcp_sack first = t->dsack[0];
+
+	memmove(t->dsack, t->dsack + 1, --t->ndsack * sizeof(t->dsack[0]));
+	if (!t->ndsack)
+		t->flags &= ~T_DSACK;
+	return first;
 }
 
 /* A run that ends at the peer's FIN, which is there too. */
@@ -230,18 +248,21 @@ static struct tcp_sack with_fin(const struct tcp *t, struct tcp_sack run)
 
 uint32_t tcp_sack_blocks(struct tcp *t, struct tcp_sack *ret_blocks, uint32_t max)
 {
+	const struct tcp_sack *around = NULL;
 	uint32_t n = 0;
 
 	if (!(t->flags & T_SACK))
 		return 0;
 	if (t->flags & T_DSACK) {
-		ret_blocks[n++] = t->dsack;
-		t->flags &= ~T_DSACK;
+		ret_blocks[n++] = take_dsack(t);
+		around = range_of(t, ret_blocks[0].start);
+		if (around)		/* told next, or the first would not look like a copy */
+			ret_blocks[n++] = with_fin(t, *around);
 	}
 	for (uint32_t i = 0; i < t->nrecent && n < max; i++) {
 		const struct tcp_sack *r = range_of(t, t->recent[i]);
 
-		if (r)
+		if (r && r != around)
 			ret_blocks[n++] = with_fin(t, *r);
 	}
 	return n;

@@ -72,6 +72,8 @@ static void fill_out(struct tcp *t, struct tcp_out *o, uint64_t now_ns, uint32_t
 	if (t->flags & T_ECE)
 		o->flags |= TH_ECE;
 	note_ack_sent(t);
+	if (t->flags & T_DSACK)			/* there was room for one of them */
+		t->flags |= T_ACK_NOW;
 }
 
 /* Data went out: does the program converse? Then ACKs can wait for its answers. */
