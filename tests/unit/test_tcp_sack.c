@@ -191,6 +191,21 @@ static void the_last_segment_is_probed_before_the_timeout(void **state)
 	rig_free(r);
 }
 
+static void a_probe_is_the_last_segment_as_it_was_sent(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_write(r, 2500);
+	rig_drain(r);
+	rig_timer(r);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.seq, 2000);
+	assert_int_equal(r->out.len, 500);
+	assert_true(r->out.retransmit);
+	rig_free(r);
+}
+
 static void a_probe_that_repaired_a_loss_costs_cwnd(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -535,6 +550,7 @@ int main(void)
 		cmocka_unit_test(without_sack_the_third_duplicate_counts),
 		cmocka_unit_test(a_window_update_is_no_duplicate),
 		cmocka_unit_test(the_last_segment_is_probed_before_the_timeout),
+		cmocka_unit_test(a_probe_is_the_last_segment_as_it_was_sent),
 		cmocka_unit_test(a_probe_that_repaired_a_loss_costs_cwnd),
 		cmocka_unit_test(a_probe_that_was_needless_costs_nothing),
 		cmocka_unit_test(a_timeout_restarts_from_one_segment_and_doubles),

@@ -374,6 +374,16 @@ static bool resend_lost(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struc
 	return true;
 }
 
+/* Bytes of the segment that was sent last: what is left behind the full ones of its run, and FIN. */
+static uint32_t last_segment(const struct tcp *t, uint32_t seg)
+{
+	const struct tcp_rec *last = &t->rec[t->first_rec + t->nrec - 1];
+	uint32_t fin = !!(t->flags & T_FIN_SENT), data = last->end - last->start - fin;
+	uint32_t tail = data % seg;
+
+	return (tail ? tail : tcp_min(data, seg)) + fin;
+}
+
 /* The loss probe: one segment beyond cwnd. */
 static bool send_probe_of_loss(struct tcp *t, uint64_t now_ns, struct tcp_out *o)
 {
@@ -388,10 +398,8 @@ static bool send_probe_of_loss(struct tcp *t, uint64_t now_ns, struct tcp_out *o
 		t->flags &= ~T_TLP_RTX;
 		emit_new(t, o, len, seg, now_ns);
 	} else {
-		struct tcp_rec *last = &t->rec[t->first_rec + t->nrec - 1];
-
 		t->flags |= T_TLP_RTX;
-		start = t->snd_nxt - tcp_min(last->end - last->start, seg);
+		start = t->snd_nxt - last_segment(t, seg);
 		resend(t, start, t->snd_nxt - start, now_ns, o);
 	}
 	t->tlp_seq = t->snd_nxt;
