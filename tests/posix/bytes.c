@@ -137,7 +137,7 @@ CASE(lowat_counts_for_poll)
 	peer(SEND, 9);
 	do_poll(s, POLLIN, SHORT_MS);
 	peer(SEND, 1);
-	do_poll(s, POLLIN, 5000);
+	do_poll(s, POLLIN, 30000);
 	take(s, 5, 0);
 	do_poll(s, POLLIN, 0);
 	low = 1;
@@ -181,7 +181,7 @@ CASE(sa_restart_restarts_a_read)
 CASE(sa_restart_does_not_restart_a_timed_read)
 {
 	handle(SIGALRM, SA_RESTART);
-	set_timeo(s, SO_RCVTIMEO, 5000);
+	set_timeo(s, SO_RCVTIMEO, 30000);
 	alarm_ms(SHORT_MS);
 	take(s, 10, 0);
 }
@@ -193,13 +193,13 @@ CASE(a_signal_interrupts_poll_select_epoll)
 
 	handle(SIGALRM, SA_RESTART);
 	alarm_ms(SHORT_MS);
-	do_poll(s, POLLIN, 5000);
+	do_poll(s, POLLIN, 30000);
 	alarm_ms(SHORT_MS);
 	FD_ZERO(&r);
 	FD_SET(s, &r);
-	show("select", select(s + 1, &r, NULL, NULL, &(struct timeval){ 5, 0 }));
+	show("select", select(s + 1, &r, NULL, NULL, &(struct timeval){ 30, 0 }));
 	alarm_ms(SHORT_MS);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	close(ep);
 }
 
@@ -214,7 +214,7 @@ CASE(ppoll_lets_a_blocked_signal_in)
 	sigaddset(&block, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &block, NULL);
 	raise(SIGUSR1);
-	show("ppoll", ppoll(&p, 1, &(struct timespec){ 5, 0 }, &none));
+	show("ppoll", ppoll(&p, 1, &(struct timespec){ 30, 0 }, &none));
 	say("signals %d", (int)signals);
 	sigprocmask(SIG_UNBLOCK, &block, NULL);
 }
@@ -231,7 +231,7 @@ CASE(epoll_pwait_lets_a_blocked_signal_in)
 	sigaddset(&block, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &block, NULL);
 	raise(SIGUSR1);
-	show("epoll_pwait", epoll_pwait(ep, &e, 1, 5000, &none));
+	show("epoll_pwait", epoll_pwait(ep, &e, 1, 30000, &none));
 	say("signals %d", (int)signals);
 	sigprocmask(SIG_UNBLOCK, &block, NULL);
 	close(ep);
@@ -573,7 +573,7 @@ CASE(outq_empties)
 
 	give(s, 10, 0);
 	peer(RECV, 10);
-	for (int i = 0; i < 200 && ioctl(s, SIOCOUTQ, &n) == 0 && n; i++)
+	for (int i = 0; i < 3000 && ioctl(s, SIOCOUTQ, &n) == 0 && n; i++)
 		sleep_ms(10);
 	say("SIOCOUTQ %d", n);
 	ioctl(s, SIOCOUTQNSD, &n);

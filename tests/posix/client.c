@@ -23,7 +23,7 @@ CASE(a_client_connects_without_blocking)
 	int c = to_peer(SOCK_NONBLOCK), err = -1;
 	socklen_t len = sizeof(err);
 
-	do_poll(c, POLLOUT, 5000);
+	do_poll(c, POLLOUT, 30000);
 	getsockopt(c, SOL_SOCKET, SO_ERROR, &err, &len);
 	say("SO_ERROR %d", err);
 	peer(CLOSE, 0);
@@ -39,14 +39,14 @@ CASE(a_client_registers_before_it_is_connected)
 	int c = to_peer(SOCK_NONBLOCK), ep = epoll_with(c, EPOLLIN | EPOLLOUT);
 	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 6 };
 
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	peer(CLOSE, 0);
 	peer(ACCEPT, 0);
 	give(c, 10, 0);
 	epoll_ctl(ep, EPOLL_CTL_MOD, c, &e);
 	peer(RECV, 10);
 	later(SHORT_MS, SEND, 10);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(c, 100, 0);
 	do_epoll(ep, 0);
 	close(ep);
@@ -61,10 +61,10 @@ CASE(a_client_that_is_spoken_to_first)
 	peer(ACCEPT, 0);
 	peer(SEND, 5);
 	await(c, POLLIN);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(c, 100, 0);
 	later(SHORT_MS, SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(c, 100, 0);
 	close(ep);
 	close(c);

@@ -31,14 +31,14 @@ CASE(edge_triggered_reports_again_for_new_bytes)
 	int ep = epoll_with(s, EPOLLIN | EPOLLET);
 
 	peer(SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	peer(SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(s, 3, 0);
 	do_epoll(ep, 0);
 	peer(SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take_all(s, 12);
 	do_epoll(ep, 0);
 	close(ep);
@@ -49,7 +49,7 @@ CASE(edge_triggered_reports_the_end_once)
 	int ep = epoll_with(s, EPOLLIN | EPOLLRDHUP | EPOLLET);
 
 	peer(SHUT_WRITE, 0);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	take(s, 10, 0);
 	do_epoll(ep, 0);
@@ -61,7 +61,7 @@ CASE(a_modification_rearms_an_edge)
 	int ep = epoll_with(s, EPOLLIN | EPOLLET);
 
 	peer(SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	show("mod", ctl_of(ep, EPOLL_CTL_MOD, s, EPOLLIN | EPOLLET, 78));
 	do_epoll(ep, 0);
@@ -74,12 +74,12 @@ CASE(oneshot_is_silent_until_rearmed)
 	int ep = epoll_with(s, EPOLLIN | EPOLLONESHOT);
 
 	peer(SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	peer(SEND, 5);
 	peer(SHUT_WRITE, 0);
 	do_epoll(ep, SHORT_MS);
 	show("mod", ctl_of(ep, EPOLL_CTL_MOD, s, EPOLLIN | EPOLLONESHOT, 79));
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	close(ep);
 }
@@ -88,7 +88,7 @@ CASE(oneshot_hides_even_a_reset)
 {
 	int ep = epoll_with(s, EPOLLIN | EPOLLOUT | EPOLLONESHOT);
 
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	peer(RESET, 0);
 	await(s, POLLERR);
 	do_epoll(ep, 0);
@@ -104,7 +104,7 @@ CASE(no_interest_still_reports_errors)
 	peer(SEND, 5);
 	do_epoll(ep, SHORT_MS);
 	peer(RESET, 0);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	close(ep);
 }
 
@@ -115,7 +115,7 @@ CASE(rdhup_alone_reports_only_the_end)
 	peer(SEND, 5);
 	do_epoll(ep, SHORT_MS);
 	later(SHORT_MS, SHUT_WRITE, 0);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	close(ep);
 }
 
@@ -127,7 +127,7 @@ CASE(both_ends_shut_is_hup)
 	do_epoll(ep, SHORT_MS);
 	peer(SHUT_WRITE, 0);
 	await(s, POLLHUP);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	close(ep);
 }
 
@@ -136,13 +136,13 @@ CASE(out_is_reported_until_full_and_again_after)
 	int ep = epoll_with(s, EPOLLOUT | EPOLLET);
 
 	nonblock(s);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	stuff(s);
 	while (epoll_wait(ep, &(struct epoll_event){ 0 }, 1, 0) > 0)
 		;
 	do_epoll(ep, 0);
 	later(SHORT_MS, RECV, (int)tx_pos);
-	do_epoll(ep, 10000);
+	do_epoll(ep, 30000);
 	close(ep);
 }
 
@@ -178,7 +178,7 @@ CASE(exclusive_in_two_instances_wakes_at_least_one)
 	show("add", ctl_of(a, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLEXCLUSIVE, 1));
 	show("add", ctl_of(b, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLEXCLUSIVE, 2));
 	later(SHORT_MS, SEND, 5);
-	say("woken %d", poll(p, 2, 5000) > 0);
+	say("woken %d", poll(p, 2, 30000) > 0);
 	show("mod", ctl_of(a, EPOLL_CTL_MOD, s, EPOLLIN, 1));
 	show("bad flags", ctl_of(a, EPOLL_CTL_ADD, s, EPOLLIN | EPOLLEXCLUSIVE | EPOLLONESHOT, 1));
 	show("del", ctl_of(a, EPOLL_CTL_DEL, s, 0, 0));
@@ -193,7 +193,7 @@ CASE(wakeup_and_unknown_flags_are_ignored)
 	int ep = epoll_with(s, EPOLLIN | EPOLLWAKEUP | 1U << 27);
 
 	peer(SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	close(ep);
 }
 
@@ -207,7 +207,7 @@ CASE(three_instances_see_the_same_socket)
 	peer(SEND, 5);
 	await(s, POLLIN);
 	for (int i = 0; i < 3; i++) {
-		do_epoll(ep[i], 5000);
+		do_epoll(ep[i], 30000);
 		do_epoll(ep[i], 0);
 	}
 	take(s, 10, 0);
@@ -216,7 +216,7 @@ CASE(three_instances_see_the_same_socket)
 	peer(SEND, 5);
 	await(s, POLLIN);
 	for (int i = 0; i < 3; i++)
-		do_epoll(ep[i], i == 2 ? 0 : 5000);
+		do_epoll(ep[i], i == 2 ? 0 : 30000);
 	for (int i = 0; i < 3; i++)
 		close(ep[i]);
 }
@@ -259,13 +259,13 @@ CASE(a_dup_of_the_instance_is_the_instance)
 	int ep = epoll_with(s, EPOLLIN), d = dup(ep);
 
 	peer(SEND, 5);
-	do_epoll(d, 5000);
+	do_epoll(d, 30000);
 	close(ep);
 	do_epoll(d, 0);
 	take(s, 10, 0);
 	do_epoll(d, 0);
 	later(SHORT_MS, SEND, 5);
-	do_epoll(d, 5000);
+	do_epoll(d, 30000);
 	close(d);
 }
 
@@ -333,14 +333,14 @@ CASE(two_levels_of_instances)
 
 	do_epoll(c, 0);
 	later(SHORT_MS, SEND, 5);
-	do_epoll(c, 5000);
+	do_epoll(c, 30000);
 	do_epoll(b, 0);
 	do_epoll(a, 0);
 	take(s, 10, 0);
 	do_epoll(c, 0);
 	do_epoll(a, 0);
 	later(SHORT_MS, SEND, 5);
-	do_epoll(c, 5000);
+	do_epoll(c, 30000);
 	close(c);
 	close(b);
 	close(a);
@@ -351,11 +351,11 @@ CASE(an_edge_triggered_outer_instance)
 	int in = epoll_with(s, EPOLLIN), out = epoll_with(in, EPOLLIN | EPOLLET);
 
 	later(SHORT_MS, SEND, 5);
-	do_epoll(out, 5000);
+	do_epoll(out, 30000);
 	do_epoll(in, 0);
 	take(s, 10, 0);
 	later(SHORT_MS, SEND, 5);
-	do_epoll(out, 5000);
+	do_epoll(out, 30000);
 	do_epoll(in, 0);
 	close(out);
 	close(in);
@@ -367,7 +367,7 @@ CASE(an_instance_in_poll)
 
 	do_poll(ep, POLLIN, 0);
 	later(SHORT_MS, SEND, 5);
-	do_poll(ep, POLLIN | POLLOUT, 5000);
+	do_poll(ep, POLLIN | POLLOUT, 30000);
 	take(s, 10, 0);
 	do_poll(ep, POLLIN, 0);
 	close(ep);
@@ -390,11 +390,11 @@ CASE(a_thread_registers_while_another_waits)
 	peer(SEND, 5);
 	await(s, POLLIN);
 	pthread_create(&t, NULL, adds_late, &s);
-	do_epoll(waiting_in, 5000);
+	do_epoll(waiting_in, 30000);
 	pthread_join(t, NULL);
 	take(s, 10, 0);
 	later(SHORT_MS, SEND, 5);
-	do_epoll(waiting_in, 5000);
+	do_epoll(waiting_in, 30000);
 	close(waiting_in);
 }
 
@@ -411,7 +411,7 @@ CASE(a_thread_changes_interest_while_another_waits)
 
 	waiting_in = epoll_with(s, EPOLLIN);
 	pthread_create(&t, NULL, mods_late, &s);
-	do_epoll(waiting_in, 5000);
+	do_epoll(waiting_in, 30000);
 	pthread_join(t, NULL);
 	close(waiting_in);
 }
@@ -447,10 +447,10 @@ CASE(registered_before_connecting)
 	await(c, POLLOUT);
 	peer(CLOSE, 0);
 	peer(ACCEPT, 0);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	peer(SEND, 5);
 	await(c, POLLIN);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	rx_pos = 0;
 	take(c, 10, 0);
 	close(ep);
@@ -464,15 +464,15 @@ CASE(a_listener_and_its_connections_in_one_instance)
 	peer(CLOSE, 0);
 	do_epoll(ep, 0);
 	peer(CONNECT, port);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	c = accept(l, NULL, NULL);
 	ctl_of(ep, EPOLL_CTL_ADD, c, EPOLLIN | EPOLLRDHUP | EPOLLET, 5);
 	do_epoll(ep, 0);
 	peer(SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(c, 10, 0);
 	peer(SHUT_WRITE, 0);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	close(c);
 	close(l);
 	close(ep);

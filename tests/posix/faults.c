@@ -191,7 +191,7 @@ CASE(the_checked_calls_do_the_same)
 	unsigned char b[10];
 
 	peer(SEND, 30);
-	show("__poll_chk", __poll_chk(&p, 1, 5000, sizeof(p)));
+	show("__poll_chk", __poll_chk(&p, 1, 30000, sizeof(p)));
 	show("__ppoll_chk", __ppoll_chk(&p, 1, NULL, NULL, sizeof(p)));
 	await(s, POLLIN);
 	show("__read_chk", __read_chk(s, b, 10, 10));

@@ -126,11 +126,11 @@ CASE(a_child_polls_and_epolls)
 		int ep = epoll_with(s, EPOLLIN);
 
 		later(SHORT_MS, SEND, 3);
-		do_poll(s, POLLIN, 5000);
-		do_epoll(ep, 5000);
+		do_poll(s, POLLIN, 30000);
+		do_epoll(ep, 30000);
 		take(s, 10, 0);
 		later(SHORT_MS, SEND, 3);
-		do_epoll(ep, 5000);
+		do_epoll(ep, 30000);
 		take(s, 10, 0);
 		_exit(0);
 	}
@@ -147,7 +147,7 @@ CASE(a_child_inherits_an_epoll)
 	do_epoll(ep, 0);
 	if (fork() == 0) {
 		later(SHORT_MS, SEND, 3);
-		do_epoll(ep, 5000);
+		do_epoll(ep, 30000);
 		take(s, 10, 0);
 		_exit(0);
 	}
@@ -155,7 +155,7 @@ CASE(a_child_inherits_an_epoll)
 	rx_pos += 3;
 	do_epoll(ep, 0);
 	peer(SEND, 1);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(s, 10, 0);
 	close(ep);
 }
@@ -438,7 +438,7 @@ CASE(shutdown_after_both_ended_is_enotconn)
 	take(s, 1, 0);
 	show("shutdown", shutdown(s, SHUT_WR));
 	await(s, POLLHUP);
-	for (int i = 0; i < 300 && shutdown(s, SHUT_WR) == 0; i++)
+	for (int i = 0; i < 3000 && shutdown(s, SHUT_WR) == 0; i++)
 		sleep_ms(10);
 	show("shutdown", shutdown(s, SHUT_WR));
 	show("shutdown", shutdown(s, SHUT_RD));

@@ -12,7 +12,7 @@
 
 extern const struct test __start_cases[], __stop_cases[];
 
-#define LIMIT_MS 20000
+#define LIMIT_MS 60000
 
 /* Its wait status; a case that hangs is killed, and says so. */
 static int outcome(pid_t pid)

@@ -107,7 +107,7 @@ CASE(info_counts_the_bytes)
 	peer(RECV, 5000);
 	peer(SEND, 3000);
 	take_all(s, 3000);
-	for (int i = 0; i < 500; i++) {	/* the last acknowledgment is on its way */
+	for (int i = 0; i < 3000; i++) {	/* the last acknowledgment is on its way */
 		len = sizeof(info);
 		getsockopt(s, IPPROTO_TCP, TCP_INFO, &info, &len);
 		memcpy(&acked, info.bytes + 120, 8);
@@ -172,7 +172,7 @@ CASE(notsent_lowat_holds_a_writer_back)
 	ioctl(s, SIOCOUTQNSD, &(int){ 0 });
 	say("not writable: %d", poll(&p, 1, 0) == 0);
 	later(SHORT_MS, RECV, (int)put);
-	say("writable again: %d", poll(&p, 1, 10000));
+	say("writable again: %d", poll(&p, 1, 30000));
 }
 
 CASE(lowat_is_over_at_the_end)
@@ -192,7 +192,7 @@ CASE(lowat_counts_for_epoll)
 	peer(SEND, 9);
 	do_epoll(ep, SHORT_MS);
 	later(SHORT_MS, SEND, 1);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(s, 100, 0);
 	close(ep);
 }
@@ -208,7 +208,7 @@ CASE(lowat_counts_for_select)
 	show("select", select(s + 1, &r, NULL, NULL, &(struct timeval){ 0, SHORT_MS * 1000 }));
 	later(SHORT_MS, SEND, 1);
 	FD_SET(s, &r);
-	show("select", select(s + 1, &r, NULL, NULL, &(struct timeval){ 5, 0 }));
+	show("select", select(s + 1, &r, NULL, NULL, &(struct timeval){ 30, 0 }));
 }
 
 CASE(lowat_does_not_hold_back_a_nonblocking_read)
@@ -286,7 +286,7 @@ CASE(a_deferred_accept_comes_with_the_data)
 	peer(CONNECT, port);
 	do_poll(l, POLLIN, SHORT_MS);
 	peer(SEND, 10);
-	do_poll(l, POLLIN, 5000);
+	do_poll(l, POLLIN, 30000);
 	c = accept(l, NULL, NULL);
 	nonblock(c);
 	take(c, 100, 0);
@@ -327,13 +327,13 @@ CASE(accept_gives_flags_only_when_asked)
 	nonblock(l);
 	show("accept", accept(l, NULL, NULL));
 	peer(CONNECT, port);
-	do_poll(l, POLLIN, 5000);
+	do_poll(l, POLLIN, 30000);
 	c = accept(l, (struct sockaddr *)&sa, &len);
 	say("nonblock %d, cloexec %d, length %u", !!(fcntl(c, F_GETFL) & O_NONBLOCK), fcntl(c, F_GETFD), len);
 	close(c);
 	peer(CLOSE, 0);
 	peer(CONNECT, port);
-	do_poll(l, POLLIN, 5000);
+	do_poll(l, POLLIN, 30000);
 	c = accept4(l, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	say("nonblock %d, cloexec %d", !!(fcntl(c, F_GETFL) & O_NONBLOCK), fcntl(c, F_GETFD));
 	take(c, 10, 0);
@@ -409,7 +409,7 @@ CASE(what_is_out_empties)
 
 	give(s, 5000, 0);
 	peer(RECV, 5000);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 3000; i++) {
 		ioctl(s, SIOCOUTQ, &n);
 		if (n == 0)
 			break;

@@ -89,7 +89,7 @@ void give(int fd, size_t n, int flags);
 void take_all(int fd, size_t n);	/* until @n are here: TCP may deliver in pieces */
 const char *events(unsigned int e, char buf[96]);
 void do_poll(int fd, short want, int ms);
-void await(int fd, short want);		/* at most 5 s, until poll says all of @want */
+void await(int fd, short want);		/* at most 30 s, until poll says all of @want */
 int epoll_with(int fd, uint32_t ev);
 void do_epoll(int ep, int ms);
 void set_timeo(int fd, int name, int ms);

@@ -72,7 +72,7 @@ static int polls(int fd)
 	char c;
 
 	epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e);
-	if (poll(&p, 1, 5000) != 1 || epoll_wait(ep, &e, 1, 5000) != 1)
+	if (poll(&p, 1, 30000) != 1 || epoll_wait(ep, &e, 1, 30000) != 1)
 		return 1;
 	return read(fd, &c, 1) == 1 && write(fd, &c, 1) == 1 ? 0 : 1;
 }
@@ -629,7 +629,7 @@ CASE(a_child_without_privileges_goes_on)
 		if (setgroups(0, NULL) < 0 || setgid(65534) < 0 || setuid(65534) < 0)
 			_exit(1);
 		ep = epoll_with(s, EPOLLIN);
-		if (epoll_wait(ep, &e, 1, 5000) != 1)
+		if (epoll_wait(ep, &e, 1, 30000) != 1)
 			_exit(2);
 		n = recv(s, b, sizeof(b), 0);
 		(void)!write(s, b, (size_t)n);
@@ -691,7 +691,7 @@ static void confined_child(int s, bool far)
 			_exit(2);
 		n = read(s, b, sizeof(b));
 		(void)!write(s, b, (size_t)n);
-		if (poll(&p, 1, 5000) != 1)
+		if (poll(&p, 1, 30000) != 1)
 			_exit(3);
 		n = read(s, b, sizeof(b));
 		(void)!write(s, b, (size_t)n);
@@ -726,7 +726,7 @@ CASE(no_more_fds_is_emfile)
 	lim.rlim_cur = (rlim_t)last;
 	show("setrlimit", setrlimit(RLIMIT_NOFILE, &lim));
 	peer(CONNECT, port);
-	do_poll(l, POLLIN, 5000);
+	do_poll(l, POLLIN, 30000);
 	show("accept", accept(l, NULL, NULL));
 	show("dup", dup(l));
 	show("socket", socket(AF_INET, SOCK_STREAM, 0));

@@ -50,7 +50,7 @@ CASE(waitall_returns_what_came_before_the_signal)
 CASE(every_way_of_waiting_is_interrupted)
 {
 	struct pollfd p = { .fd = s, .events = POLLIN };
-	struct timespec five = { 5, 0 };
+	struct timespec long_time = { 30, 0 };
 	struct epoll_event e;
 	int ep = epoll_with(s, EPOLLIN);
 	fd_set r;
@@ -66,11 +66,11 @@ CASE(every_way_of_waiting_is_interrupted)
 		FD_SET(s, &r);
 		show("select", select(s + 1, &r, NULL, NULL, NULL));
 		alarm_ms(SHORT_MS);
-		show("pselect", pselect(s + 1, &r, NULL, NULL, &five, NULL));
+		show("pselect", pselect(s + 1, &r, NULL, NULL, &long_time, NULL));
 		alarm_ms(SHORT_MS);
 		show("epoll_wait", epoll_wait(ep, &e, 1, -1));
 		alarm_ms(SHORT_MS);
-		show("epoll_pwait2", epoll_pwait2(ep, &e, 1, &five, NULL));
+		show("epoll_pwait2", epoll_pwait2(ep, &e, 1, &long_time, NULL));
 		say("signals %d", (int)signals);
 	}
 	close(ep);
@@ -116,7 +116,7 @@ CASE(an_ignored_signal_interrupts_nothing)
 CASE(a_timed_write_is_interrupted)
 {
 	stuff(s);
-	set_timeo(s, SO_SNDTIMEO, 5000);
+	set_timeo(s, SO_SNDTIMEO, 30000);
 	handle(SIGALRM, SA_RESTART);
 	alarm_ms(SHORT_MS);
 	show("write", write(s, "x", 1));
@@ -135,7 +135,7 @@ CASE(pselect_lets_a_blocked_signal_in)
 	raise(SIGUSR1);
 	FD_ZERO(&r);
 	FD_SET(s, &r);
-	show("pselect", pselect(s + 1, &r, NULL, NULL, &(struct timespec){ 5, 0 }, &none));
+	show("pselect", pselect(s + 1, &r, NULL, NULL, &(struct timespec){ 30, 0 }, &none));
 	say("signals %d", (int)signals);
 }
 
@@ -268,7 +268,7 @@ CASE(a_reset_then_sigpipe)
 
 static void until_signalled(void)
 {
-	for (int i = 0; i < 500 && !signals; i++)
+	for (int i = 0; i < 3000 && !signals; i++)
 		sleep_ms(10);
 	say("signalled %d", signals > 0);
 }
@@ -313,7 +313,7 @@ CASE(a_signal_of_choice_says_which_fd)
 	while (sigtimedwait(&set, &info, &(struct timespec){ 0, 0 }) > 0)
 		;
 	peer(SEND, 5);
-	say("got it %d", sigtimedwait(&set, &info, &(struct timespec){ 5, 0 }) == SIGRTMIN);
+	say("got it %d", sigtimedwait(&set, &info, &(struct timespec){ 30, 0 }) == SIGRTMIN);
 	say("fd %d, in %d", info.si_fd == s, !!(info.si_band & POLLIN));
 	take(s, 10, 0);
 }
@@ -356,7 +356,7 @@ CASE(a_handler_jumps_out_of_epoll)
 		say("jumped");
 	}
 	later(SHORT_MS, SEND, 5);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(s, 10, 0);
 	close(ep);
 }
@@ -373,7 +373,7 @@ CASE(a_handler_jumps_out_of_poll)
 		say("jumped");
 	}
 	later(SHORT_MS, SEND, 5);
-	do_poll(s, POLLIN, 5000);
+	do_poll(s, POLLIN, 30000);
 	take(s, 10, 0);
 }
 
@@ -414,7 +414,7 @@ CASE(a_signalfd_beside_a_socket)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	p[1].fd = signalfd(-1, &set, 0);
 	alarm_ms(SHORT_MS);
-	show("poll", poll(p, 2, 5000));
+	show("poll", poll(p, 2, 30000));
 	say("%d %d", p[0].revents, p[1].revents);
 	close(p[1].fd);
 }

@@ -31,7 +31,7 @@ CASE(a_thread_shuts_down_while_another_polls)
 
 	shared_fd = s;
 	pthread_create(&t, NULL, late_shutdown, &how);
-	do_poll(s, POLLIN | POLLRDHUP, 5000);
+	do_poll(s, POLLIN | POLLRDHUP, 30000);
 	pthread_join(t, NULL);
 }
 
@@ -43,7 +43,7 @@ CASE(a_thread_shuts_down_while_another_epolls)
 
 	shared_fd = s;
 	pthread_create(&t, NULL, late_shutdown, &how);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	pthread_join(t, NULL);
 	close(ep);
 }
@@ -82,7 +82,7 @@ static void *epoll_taker(void *arg)
 	ssize_t n;
 
 	for (;;) {
-		if (epoll_wait(shared_fd, &e, 1, 5000) <= 0)
+		if (epoll_wait(shared_fd, &e, 1, 30000) <= 0)
 			return NULL;
 		n = recv((int)e.data.u64, b, sizeof(b), MSG_DONTWAIT);
 		if (n == 0)

@@ -153,13 +153,13 @@ void do_poll(int fd, short want, int ms)
 		say("poll: %d %s", n, events((unsigned short)p.revents, buf));
 }
 
-/* Wait, at most 5 s, until poll says all of @want: for what arrives when it arrives. */
+/* Wait, at most 30 s, until poll says all of @want: for what arrives when it arrives. */
 void await(int fd, short want)
 {
 	struct pollfd p = { .fd = fd, .events = want };
 	char buf[96];
 
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 1500; i++) {
 		if (poll(&p, 1, 10) > 0 && (p.revents & want) == want)
 			return;
 		sleep_ms(10);

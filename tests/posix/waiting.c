@@ -19,7 +19,7 @@ CASE(poll_sees_each_state)
 CASE(poll_waits_for_data)
 {
 	later(SHORT_MS, SEND, 3);
-	do_poll(s, POLLIN, 5000);
+	do_poll(s, POLLIN, 30000);
 	take(s, 10, 0);
 	do_poll(s, POLLIN, SHORT_MS);
 }
@@ -35,11 +35,11 @@ CASE(poll_mixes_ours_and_others)
 	p[2] = (struct pollfd){ .fd = pipes[0], .events = POLLIN };
 	show("poll", poll(p, 3, 0));
 	(void)!write(pipes[1], "x", 1);
-	show("poll", poll(p, 3, 5000));
+	show("poll", poll(p, 3, 30000));
 	say("%d %s", p[1].revents, events((unsigned short)p[2].revents, buf));
 	peer(SEND, 3);
 	await(s, POLLIN);
-	show("poll", poll(p, 3, 5000));
+	show("poll", poll(p, 3, 30000));
 	take(s, 10, 0);
 	close(pipes[0]);
 	close(pipes[1]);
@@ -60,7 +60,7 @@ CASE(a_thread_polls_while_another_fd_wakes_it)
 		(void)!write(pipes[1], "x", 1);
 		_exit(0);
 	}
-	show("poll", poll(p, 2, 5000));
+	show("poll", poll(p, 2, 30000));
 	say("%d %d", p[0].revents, p[1].revents);
 	wait(NULL);
 	close(pipes[0]);
@@ -130,7 +130,7 @@ CASE(level_triggered_repeats)
 
 	do_epoll(ep, 0);
 	peer(SEND, 10);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	take(s, 4, 0);
 	do_epoll(ep, 0);
@@ -145,12 +145,12 @@ CASE(edge_triggered_does_not_repeat)
 
 	do_epoll(ep, 0);
 	peer(SEND, 10);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	take(s, 4, 0);
 	do_epoll(ep, 0);
 	peer(SEND, 10);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	take(s, 100, 0);
 	do_epoll(ep, 0);
@@ -164,14 +164,14 @@ CASE(edge_triggered_both_ways)
 	do_epoll(ep, 0);
 	do_epoll(ep, 0);
 	peer(SEND, 3);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	give(s, 3, 0);
 	peer(RECV, 3);
 	sleep_ms(SHORT_MS);
 	do_epoll(ep, 0);
 	peer(SHUT_WRITE, 0);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	close(ep);
 }
@@ -185,7 +185,7 @@ CASE(edge_triggered_out_after_full)
 	ep = epoll_with(s, EPOLLOUT | EPOLLET);
 	do_epoll(ep, 0);
 	later(1, RECV, (int)tx_pos);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	peer(SEND, 1);
 	await(s, POLLIN);
 	take(s, 1, 0);
@@ -198,12 +198,12 @@ CASE(oneshot_reports_once)
 	struct epoll_event e = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = 78 };
 
 	peer(SEND, 3);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	peer(SEND, 3);
 	do_epoll(ep, SHORT_MS);
 	show("mod", epoll_ctl(ep, EPOLL_CTL_MOD, s, &e));
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	do_epoll(ep, 0);
 	close(ep);
 }
@@ -251,7 +251,7 @@ CASE(exclusive_works)
 	int ep = epoll_with(s, EPOLLIN | EPOLLEXCLUSIVE);
 
 	peer(SEND, 3);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(s, 10, 0);
 	do_epoll(ep, 0);
 	close(ep);
@@ -263,7 +263,7 @@ CASE(epoll_reports_the_end)
 
 	peer(SHUT_WRITE, 0);
 	await(s, POLLRDHUP);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(s, 10, 0);
 	do_epoll(ep, 0);
 	close(ep);
@@ -275,7 +275,7 @@ CASE(epoll_reports_a_reset)
 
 	peer(RESET, 0);
 	await(s, POLLHUP);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(s, 10, 0);
 	do_epoll(ep, 0);
 	close(ep);
@@ -286,15 +286,15 @@ CASE(a_socket_in_two_epolls)
 	int a = epoll_with(s, EPOLLIN), b = epoll_with(s, EPOLLIN | EPOLLET);
 
 	peer(SEND, 3);
-	do_epoll(a, 5000);
-	do_epoll(b, 5000);
+	do_epoll(a, 30000);
+	do_epoll(b, 30000);
 	do_epoll(a, 0);
 	do_epoll(b, 0);
 	take(s, 10, 0);
 	do_epoll(a, 0);
 	close(a);
 	peer(SEND, 3);
-	do_epoll(b, 5000);
+	do_epoll(b, 30000);
 	close(b);
 	take(s, 10, 0);
 }
@@ -307,7 +307,7 @@ CASE(a_dup_in_epoll_outlives_the_close)
 	show("add", epoll_ctl(ep, EPOLL_CTL_ADD, d, &e));
 	epoll_ctl(ep, EPOLL_CTL_DEL, s, &e);
 	peer(SEND, 3);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	take(d, 10, 0);
 	close(d);
 	peer(SEND, 3);
@@ -322,7 +322,7 @@ CASE(an_epoll_in_an_epoll)
 
 	do_epoll(out, 0);
 	later(SHORT_MS, SEND, 3);
-	do_epoll(out, 5000);
+	do_epoll(out, 30000);
 	do_epoll(in, 0);
 	take(s, 10, 0);
 	do_epoll(in, 0);
@@ -337,10 +337,10 @@ CASE(an_epoll_in_poll_and_select)
 
 	do_poll(ep, POLLIN, 0);
 	later(SHORT_MS, SEND, 3);
-	do_poll(ep, POLLIN, 5000);
+	do_poll(ep, POLLIN, 30000);
 	FD_ZERO(&r);
 	FD_SET(ep, &r);
-	show("select", select(ep + 1, &r, NULL, NULL, &(struct timeval){ 5, 0 }));
+	show("select", select(ep + 1, &r, NULL, NULL, &(struct timeval){ 30, 0 }));
 	do_epoll(ep, 0);
 	take(s, 10, 0);
 	do_poll(ep, POLLIN, 0);
@@ -357,13 +357,13 @@ CASE(epoll_mixes_ours_and_others)
 	epoll_ctl(ep, EPOLL_CTL_ADD, pipes[0], &e);
 	do_epoll(ep, 0);
 	(void)!write(pipes[1], "x", 1);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	(void)!read(pipes[0], &(char){ 0 }, 1);
 	peer(SEND, 3);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	close(pipes[1]);
 	take(s, 10, 0);
-	do_epoll(ep, 5000);
+	do_epoll(ep, 30000);
 	close(pipes[0]);
 	do_epoll(ep, 0);
 	close(ep);
@@ -376,6 +376,6 @@ CASE(epoll_pwait2_waits_for_nanoseconds)
 
 	show("epoll_pwait2", epoll_pwait2(ep, &e, 1, &(struct timespec){ 0, 1000 }, NULL));
 	peer(SEND, 3);
-	show("epoll_pwait2", epoll_pwait2(ep, &e, 1, &(struct timespec){ 5, 0 }, NULL));
+	show("epoll_pwait2", epoll_pwait2(ep, &e, 1, &(struct timespec){ 30, 0 }, NULL));
 	close(ep);
 }
