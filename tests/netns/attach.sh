@@ -35,7 +35,7 @@ unchanged() {
 }
 same() { look >"$TMPDIR/after"; diff "$TMPDIR/before" "$TMPDIR/after"; }
 
-pings() { in_ns client ping -q -c 2 -i 0.1 -W 5 10.0.0.2; }
+pings() { in_ns client ping -q -c 2 -i 0.1 -W 30 10.0.0.2; }
 there_and_back() { attach server s0 "$@"; pings; detach server s0; }
 killed() {
 	local pid
@@ -284,7 +284,7 @@ test_two_interfaces_of_one_namespace() {
 		attach server s1
 		ip -n server link show tas1
 		pings
-		in_ns client ping -q -c 2 -i 0.1 -W 5 10.0.1.2
+		in_ns client ping -q -c 2 -i 0.1 -W 30 10.0.1.2
 		detach server s0
 		detach server s1
 	}

@@ -14,7 +14,7 @@ start plain_server server rpc_server --port 7999
 wait_for listening server 7999
 
 after_each() { plain || detached server s0; }
-pings() { in_ns client ping -c 3 -i 0.2 -W 5 10.0.0.2; }
+pings() { in_ns client ping -c 3 -i 0.2 -W 30 10.0.0.2; }
 plain_works() { in_ns client rpc_client --addr 10.0.0.2 --port 7999 --secs 1 --warmup 0; }
 # answers PORT - a new connection to it works
 answers() { in_ns client conn_rate --addr 10.0.0.2 --port "$1" --count 1 --echo; }
