@@ -64,6 +64,8 @@ static uint16_t offer(struct peer *p)
 	uint64_t edge = p->read + window_size(p), field;
 
 	field = edge > p->rcv ? (edge - p->rcv) >> scale : 0;
+	if (!field && edge > p->rcv)
+		field = 1;		/* the scale cannot tell so little, and would say 0 for ever */
 	/* never less than was offered, though it be rounded up for that */
 	if (p->rcv + (field << scale) < p->edge)
 		field = (p->edge - p->rcv + (1ULL << scale) - 1) >> scale;

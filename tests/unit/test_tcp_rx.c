@@ -272,6 +272,26 @@ static void copies_that_touch_are_one_dsack(void **state)
 	rig_free(r);
 }
 
+static void a_scale_too_large_for_the_buffer_does_not_close_the_window(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.rcv_wscale = 14;
+	b.rcv_edge = RIG_PEER + 4000;
+	b.rx_order_max = 12;
+	r = rig_new(&b);
+	rig_data(r, 0, 4000);
+	rig_drain(r);
+	assert_int_equal(r->out.window, 0);
+	assert_int_equal(rig_read(r), 4000);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.ack, 4000);
+	assert_int_equal(r->out.window, 1);
+	rig_free(r);
+}
+
 static void copies_that_do_not_touch_get_an_ack_each(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -744,6 +764,7 @@ int main(void)
 		cmocka_unit_test(a_larger_limit_is_no_reason_for_an_ack),
 		cmocka_unit_test(copies_that_touch_are_one_dsack),
 		cmocka_unit_test(copies_that_do_not_touch_get_an_ack_each),
+		cmocka_unit_test(a_scale_too_large_for_the_buffer_does_not_close_the_window),
 		cmocka_unit_test(a_segment_with_an_old_ack_has_a_fresh_timestamp),
 		cmocka_unit_test(bytes_beyond_the_window_are_not_taken),
 		cmocka_unit_test(the_first_sixteen_acks_are_quick_then_they_wait),

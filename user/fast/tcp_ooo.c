@@ -445,7 +445,8 @@ static uint32_t offer(const struct tcp *t, uint32_t limit)
 	room = limit - unread;
 	if (room < limit / 2 && room < tcp_max(limit / 16, t->rcv_mss))
 		return 0;
-	return tcp_min(room >> t->rcv_wscale, 65535) << t->rcv_wscale;
+	/* where the scale cannot tell it, one unit all the same, as Linux: it would be 0 for ever */
+	return tcp_min(tcp_max(room >> t->rcv_wscale, 1), 65535) << t->rcv_wscale;
 }
 
 static uint32_t offered(const struct tcp *t)
