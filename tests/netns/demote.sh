@@ -15,7 +15,7 @@
 #   TP_TURNS=20    so many transfers in each direction
 #   TP_SEED=1      what is drawn
 . "$(dirname "$0")/lib.sh"
-need bulk jq mkfifo
+need bulk jq mkfifo stuck talk
 turns=${TP_TURNS:-20} seed=${TP_SEED:-1}
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
@@ -71,5 +71,29 @@ transfers() { # SERVER-DOES CLIENT-DOES
 test_what_comes_in_survives() { transfers recv send; }
 test_what_goes_out_survives() { transfers send recv; }
 test_both_ways_at_once_survive() { transfers "send recv" "send recv"; }
+
+# stuck WHAT - a reader stands still in the midst of a read, and the flow goes back all the same; then WHAT
+stuck() {
+	local port=$((7000 + BASHPID % 20000)) file=$TMPDIR/stuck server client rc=0
+	rm -f "$file"
+	export TALK_DIR=$TMPDIR/talk
+	mkdir -p "$TALK_DIR"
+	attach server s0
+	accel server server stuck $port "$1" "$file" >"$TMPDIR/read"
+	wait_for listening server $port
+	start client client talk connect=10.0.0.2:$port recv=1 send=3000 shutwr eof close
+	wait_for test -e "$file" || { gone "$server" && wait "$server" || rc=$?; [ $rc != 77 ] || skip "userfaultfd"; return 1; }
+	demote 10.0.0.2:$port
+	wait_for told 1
+	plain || wait_for linux_has 3001 $port
+	rm "$file"
+	wait "$server"
+	is "3000 bytes" "$(cat "$TMPDIR/read")"
+	wait "$client"
+	nothing_left server s0
+}
+linux_has() { [ "$(in_ns server ss -Htn state close-wait "sport = :$2" | awk '{ print $1 }')" = "$1" ]; }
+test_a_reader_that_was_killed_in_the_midst_of_a_read() { stuck die; }
+test_a_reader_that_stood_still_in_the_midst_of_a_read_goes_on() { stuck go-on; }
 
 run_tests

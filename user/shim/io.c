@@ -25,6 +25,7 @@
 #include "shim.h"
 
 #define RX_REAL		(-4095)		/* step's verdict: the real fd has the rest */
+#define RX_TAKEN	(-4094)		/* ... look again: these bytes are Linux's by now */
 #define RW_MAX		0x7ffff000U	/* Linux moves no more in one call */
 #define RX_TELL	16384U		/* bytes read, at most, before the fast thread hears of it */
 #define LEAVE_MOMENT_NS	5000000		/* a quiet flow goes back to Linux in less */
@@ -141,18 +142,22 @@ static void copy_out(const struct conn *c, uint64_t geom, uint64_t pos, struct i
 	} while (unlikely(now != geom && pipe_geom_ok(now)));
 }
 
-/* Publish what this step and handlers inside it have read. A full fence where anything was. */
-static void rx_publish(struct conn *c)
+/* Publish what this step and handlers inside it have read, from @from on. A full fence. False: taspilotd took
+ * us for dead, and these bytes for Linux (slot_take_unread).
+ */
+static bool rx_publish(struct conn *c, uint64_t from)
 {
-	uint64_t tail = atomic_load_explicit(&c->slot->rx_tail, memory_order_relaxed), to;
+	bool taken = false;
+	uint64_t to;
 
-	c->rx_busy = false;
 	do {
-		atomic_signal_fence(memory_order_seq_cst);
 		to = c->rx_reserved;
-		if ((int64_t)(to - tail) <= 0)
-			return;
-	} while (!atomic_compare_exchange_weak(&c->slot->rx_tail, &tail, to));
+		taken |= !atomic_compare_exchange_strong(&c->slot->rx_tail, &from, to) && c->rx_busy;
+		from = to;
+		c->rx_busy = false;
+		atomic_signal_fence(memory_order_seq_cst);
+	} while (unlikely(c->rx_reserved != to));	/* a handler, which perhaps published itself */
+	return !taken;
 }
 
 /* The last byte before the peer's FIN was read: the fast thread waits for that (tcp_is_being_read). Either
@@ -186,6 +191,7 @@ static ssize_t step_pipe(struct conn *c, struct iter *it, int flags, uint64_t he
 			 bool *ret_kick)
 {
 	struct tp_slot *s = c->slot;
+	struct iter begin = *it;
 	uint64_t geom = atomic_load_explicit(&s->rx_geom, memory_order_relaxed);
 	uint64_t tail = nested && c->rx_busy ? c->rx_reserved :
 			atomic_load_explicit(&s->rx_tail, memory_order_relaxed);
@@ -208,7 +214,10 @@ static ssize_t step_pipe(struct conn *c, struct iter *it, int flags, uint64_t he
 	c->rx_busy = true;
 	atomic_signal_fence(memory_order_seq_cst);
 	copy_out(c, geom, tail, it, n, flags & MSG_TRUNC);
-	rx_publish(c);
+	if (unlikely(!rx_publish(c, tail))) {
+		*it = begin;
+		return RX_TAKEN;
+	}
 	*ret_kick = rx_worth_a_kick(c, geom, tail + n) || rx_is_over(s);
 	return n;
 }
@@ -347,7 +356,9 @@ ssize_t io_rx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 			it = begin;
 			done = 0;
 		}
-		n = rx_step(fd, c, &it, flags, &seen);
+		do {
+			n = rx_step(fd, c, &it, flags, &seen);
+		} while (unlikely(n == RX_TAKEN));
 		if (likely(n > 0)) {
 			done += (size_t)n;
 			if (done >= target || done == want)
@@ -453,18 +464,18 @@ static void copy_in(const struct conn *c, uint64_t geom, uint64_t pos, struct it
 	}
 }
 
-/* Publish what this step and handlers inside it have written. A full fence. */
-static void tx_publish(struct conn *c)
+/* Publish what this step and handlers inside it have written, from @from on. A full fence. */
+static void tx_publish(struct conn *c, uint64_t from)
 {
-	uint64_t head = atomic_load_explicit(&c->slot->tx_head, memory_order_relaxed), to;
+	uint64_t to;
 
-	c->tx_busy = false;
 	do {
-		atomic_signal_fence(memory_order_seq_cst);
 		to = c->tx_reserved;
-		if ((int64_t)(to - head) <= 0)
-			break;
-	} while (!atomic_compare_exchange_weak(&c->slot->tx_head, &head, to));
+		(void)atomic_compare_exchange_strong(&c->slot->tx_head, &from, to);
+		from = to;
+		c->tx_busy = false;
+		atomic_signal_fence(memory_order_seq_cst);
+	} while (unlikely(c->tx_reserved != to));	/* a handler, which perhaps published itself */
 	full_fence();
 }
 
@@ -518,7 +529,7 @@ static ssize_t tx_pipe(struct conn *c, struct iter *it, int flags, bool nested, 
 	c->tx_busy = true;
 	atomic_signal_fence(memory_order_seq_cst);
 	copy_in(c, geom, head, it, n);
-	tx_publish(c);
+	tx_publish(c, head);
 	return n;
 }
 

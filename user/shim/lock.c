@@ -95,11 +95,15 @@ enum lock_got lock_take_slow(lock_t *l, uint32_t tid)
 	return LOCK_BUSY;
 }
 
-void lock_drop_slow(lock_t *l)
+/* With waiters; or it was taken from us, who were thought dead. */
+void lock_drop_slow(lock_t *l, uint32_t tid)
 {
+	uint32_t word = tid | LOCK_WAITERS;
 	int saved = errno;
 
-	atomic_store_explicit(l, 0, memory_order_release);
+	if (!atomic_compare_exchange_strong_explicit(l, &word, 0, memory_order_release,
+						     memory_order_relaxed))
+		return;
 	syscall(SYS_futex, l, FUTEX_WAKE, 1, NULL, NULL, 0);
 	errno = saved;
 }

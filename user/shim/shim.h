@@ -122,7 +122,7 @@ enum lock_got {
 typedef _Atomic uint32_t lock_t;
 
 enum lock_got lock_take_slow(lock_t *l, uint32_t tid);
-void lock_drop_slow(lock_t *l);
+void lock_drop_slow(lock_t *l, uint32_t tid);
 uint32_t tid_get(void);
 
 extern __thread uint32_t tid_cached __attribute__((tls_model("initial-exec")));
@@ -153,13 +153,13 @@ static inline enum lock_got lock_wait(lock_t *l)
 
 static inline void lock_drop(lock_t *l, enum lock_got got)
 {
-	uint32_t tid = tid_mine();
+	uint32_t tid = tid_mine(), word = tid;
 
 	if (got != LOCK_TAKEN)
 		return;
-	if (unlikely(!atomic_compare_exchange_strong_explicit(l, &tid, 0, memory_order_release,
+	if (unlikely(!atomic_compare_exchange_strong_explicit(l, &word, 0, memory_order_release,
 							      memory_order_relaxed)))
-		lock_drop_slow(l);
+		lock_drop_slow(l, tid);
 }
 
 /* Between a store of ours and a load of what the other side stores (shm_abi.h, wake-ups). The

@@ -79,6 +79,7 @@ struct conn {
 
 	/* feed.c */
 	bool taken;			/* what was unread is no longer in the pipe, or stays */
+	uint32_t take_tries;		/* times in a row that a reader was in the midst of reading */
 	bool reader_waits;		/* ... but the program does not see that yet */
 	bool feeding;			/* ... and did not fit into Linux's window at once */
 	bool wire_reset;		/* the peer has reset meanwhile */

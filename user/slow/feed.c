@@ -34,6 +34,7 @@
 
 #define FEED_SEG_MAX	9000U		/* payload of a made segment, at most */
 #define FEED_SEG_MIN	48U
+#define TAKE_TRIES	40U		/* ticks that a reader may stand still with the lock: 2 s */
 
 /* Detaching, we cannot wait for programs to read: what does not fit stays where it is. */
 static bool must_stay(struct slow *s, const struct conn *c, uint32_t unread)
@@ -45,6 +46,18 @@ static bool must_stay(struct slow *s, const struct conn *c, uint32_t unread)
 	return a.found && unread > a.rcv_wup + a.rcv_wnd - a.rcv_nxt;
 }
 
+/* Has whoever has the pipe's lock stood still for long? No reader does that but one that was stopped, or
+ * killed while nobody else reads who would notice.
+ */
+static bool stands_still(struct conn *c)
+{
+	uint64_t read = slot_read(c->region, c->slot);
+
+	c->take_tries = read == c->read_seen ? c->take_tries + 1 : 0;
+	c->read_seen = read;
+	return c->take_tries >= TAKE_TRIES;
+}
+
 int feed_take(struct slow *s, struct conn *c)
 {
 	uint64_t head = c->last.rx_bytes;
@@ -54,7 +67,8 @@ int feed_take(struct slow *s, struct conn *c)
 	c->feed_seen = c->linux_rcv;
 	c->feeding = c->wire_reset = c->reader_waits = false;
 	if (unread && !must_stay(s, c, unread)) {
-		if (slot_take_unread(c->region, c->slot, head, &c->feed_from, &c->feed_len))
+		if (slot_take_unread(c->region, c->slot, head, stands_still(c), &c->feed_from,
+				     &c->feed_len))
 			return -EAGAIN;
 		c->reader_waits = true;
 	}

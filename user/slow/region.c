@@ -379,16 +379,20 @@ static void unlock(_Atomic uint32_t *lock)
 		syscall(SYS_futex, lock, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-int slot_take_unread(const struct region *r, uint32_t slot, uint64_t head, uint64_t *ret_from,
-		     uint32_t *ret_len)
+int slot_take_unread(const struct region *r, uint32_t slot, uint64_t head, bool force,
+		     uint64_t *ret_from, uint32_t *ret_len)
 {
 	struct tp_slot *t = slot_at(r, slot);
 	uint64_t geom = t->rx_geom, tail;
 	uint32_t free = 0;
 
-	if (!atomic_compare_exchange_strong(&t->rx_lock, &free, TP_LOCK_DAEMON))
-		return -EAGAIN;
-	tail = atomic_load(&t->rx_tail);
+	if (!atomic_compare_exchange_strong(&t->rx_lock, &free, TP_LOCK_DAEMON)) {
+		if (!force)
+			return -EAGAIN;
+		atomic_store(&t->rx_lock, TP_LOCK_DAEMON | TP_LOCK_WAITERS);
+	}
+	/* at once if forced: either the reader publishes what it read, or we have it */
+	tail = force ? atomic_exchange(&t->rx_tail, head) : atomic_load(&t->rx_tail);
 	/* scribbled over: its own bytes, which it has lost */
 	if (!pipe_geom_ok(geom) || head - tail > pipe_size(geom))
 		tail = head;

@@ -72,10 +72,11 @@ uint64_t slot_read(const struct region *r, uint32_t slot);
 bool slot_has_eof(const struct region *r, uint32_t slot);
 /* Take what the program has not read out of the rx pipe, of which @head bytes were filled. To the
  * program they are there still, but it cannot read until slot_give_up_unread(). -EAGAIN: it is
- * just reading, try again. *ret_from: position of the first byte.
+ * just reading, try again. *ret_from: position of the first byte. @force: whoever is reading has
+ * died, or stands still in the midst of it, and if it goes on, it will find its bytes gone and look again.
  */
-int slot_take_unread(const struct region *r, uint32_t slot, uint64_t head, uint64_t *ret_from,
-		     uint32_t *ret_len);
+int slot_take_unread(const struct region *r, uint32_t slot, uint64_t head, bool force,
+		     uint64_t *ret_from, uint32_t *ret_len);
 /* Now they are gone: the slot's state is LINUX, and the program reads on from the real fd. */
 void slot_give_up_unread(const struct region *r, uint32_t slot, uint64_t head);
 /* Copy taken bytes. */
