@@ -535,8 +535,23 @@ static int epoll_ctl_unseen(int ep, int op, int fd, struct epoll_event *ev)
 	return (int)syscall(SYS_epoll_ctl, ep, op, fd, ev);
 }
 
+static ssize_t read_unseen(int fd, void *b, size_t n) { return syscall(SYS_read, fd, b, n); }
+static ssize_t write_unseen(int fd, const void *b, size_t n) { return syscall(SYS_write, fd, b, n); }
+static ssize_t recv_unseen(int fd, void *b, size_t n, int flags)
+{
+	return syscall(SYS_recvfrom, fd, b, n, flags, NULL, NULL);
+}
+static ssize_t send_unseen(int fd, const void *b, size_t n, int flags)
+{
+	return syscall(SYS_sendto, fd, b, n, flags, NULL, 0);
+}
+
 static void do_not_watch_fds(void)
 {
+	libc_calls.read = read_unseen;
+	libc_calls.write = write_unseen;
+	libc_calls.recv = recv_unseen;
+	libc_calls.send = send_unseen;
 	libc_calls.epoll_ctl = epoll_ctl_unseen;
 	libc_calls.close = close_unseen;
 	libc_calls.dup = dup_unseen;

@@ -27,6 +27,7 @@ static struct epset *free_epsets;
 
 /* ---- registrations --------------------------------------------------------------------- */
 
+/* ep->lock is held. A thread may come from the kernel with the mark of one that was here before (filter). */
 static struct ereg *ereg_new(struct epset *ep, struct conn *c, int fd)
 {
 	struct ereg *r = free_eregs;
@@ -37,7 +38,13 @@ static struct ereg *ereg_new(struct epset *ep, struct conn *c, int fd)
 		r = pool_grow(&ereg_pool);
 	if (!r)
 		return NULL;
-	*r = (struct ereg){ .ep = ep, .c = c, .fd = fd, .armed = true };
+	r->c = c;
+	r->fd = fd;
+	r->conn_next = r->slot_next = NULL;
+	r->rx_seen = r->flags_seen = r->starved_seen = r->events = 0;
+	r->listed = r->fresh = r->kernel = false;
+	r->armed = true;
+	r->ep = ep;
 	r->all_prev = ep->all.all_prev;
 	r->all_next = &ep->all;
 	r->all_prev->all_next = r;
@@ -330,10 +337,31 @@ static int real_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 #define EXCLUSIVE_OK	(EPOLLIN | EPOLLOUT | EPOLLERR | EPOLLHUP | EPOLLWAKEUP | EPOLLET | \
 			 EPOLLEXCLUSIVE)
 
+/* Both locks are held. */
+static int add_ereg(int epfd, struct ereg *r, const struct epoll_event *ev)
+{
+	bool ours = atomic_load(&r->c->mode) == CONN_OURS;
+	struct epoll_event kernel;
+	int err;
+
+	r->events = ev->events;
+	r->data = ev->data;
+	r->ours = ours;
+	kernel = kernel_event(r);
+	err = real_ctl(epfd, EPOLL_CTL_ADD, r->fd, &kernel);
+	if (err < 0) {
+		ereg_free(r);
+		return err;
+	}
+	r->conn_next = r->c->eregs;
+	r->c->eregs = r;
+	if (ours)
+		ereg_start(r);
+	return 0;
+}
+
 static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct epoll_event *ev)
 {
-	bool ours = atomic_load(&c->mode) == CONN_OURS;
-	struct epoll_event kernel;
 	enum lock_got got;
 	struct ereg *r;
 	int err;
@@ -345,26 +373,15 @@ static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct ep
 		if (ep)
 			ep->early = atomic_load(&ep_bare_waiters) != 0;
 	}
-	r = ep ? ereg_new(ep, c, fd) : NULL;
-	if (!r)
+	if (!ep)
 		return real_ctl(epfd, EPOLL_CTL_ADD, fd, ev);
-	r->events = ev->events;
-	r->data = ev->data;
-	r->ours = ours;
-	kernel = kernel_event(r);
-	err = real_ctl(epfd, EPOLL_CTL_ADD, fd, &kernel);
-	if (err < 0) {
-		ereg_free(r);
-		return err;
-	}
-	r->conn_next = c->eregs;
-	c->eregs = r;
 	got = lock_wait(&ep->lock);
-	if (ours)
-		ereg_start(r);
+	r = ereg_new(ep, c, fd);
+	err = r ? add_ereg(epfd, r, ev) : real_ctl(epfd, EPOLL_CTL_ADD, fd, ev);
 	lock_drop(&ep->lock, got);
-	ep_wake_others(ep);
-	return 0;
+	if (!err)
+		ep_wake_others(ep);
+	return err;
 }
 
 static int ctl_mod(struct epset *ep, struct ereg *r, struct epoll_event *ev)

@@ -15,7 +15,7 @@
 			 EPOLLWRNORM | EPOLLWRBAND | EPOLLMSG)
 
 struct ereg {
-	struct epset *ep;
+	_Atomic(struct epset *) ep;	/* read without its lock too: filter() */
 	struct conn *c;			/* NULL: stands for a context's eventfd */
 	struct ereg *conn_next;		/* of c's; under conn_reg */
 	struct ereg *slot_next;		/* of the same slot (dup); under ep->lock, as all below */
@@ -25,7 +25,7 @@ struct ereg {
 	uint64_t rx_seen;
 	uint32_t events, flags_seen, starved_seen;
 	int fd;
-	bool ours;			/* registered as one of ours in the kernel */
+	_Atomic bool ours;		/* registered as one of ours in the kernel; likewise */
 	bool listed, armed, fresh, kernel;
 };
 
