@@ -222,6 +222,16 @@ static void a_program_that_pauses_is_noticed(void **state)
 	rig_free(r);
 }
 
+/* As the pace allows, and a round trip later. */
+static void send_all(struct rig *r)
+{
+	for (int i = 0; tcp_unsent(&r->tcp) && i < 1000; i++) {
+		rig_drain(r);
+		rig_pass(r, MS);
+	}
+	rig_pass(r, 20 * MS);
+}
+
 static void a_program_that_waits_for_room_does_not_pause(void **state)
 {
 	struct rig *r = with_bbr();
@@ -229,21 +239,37 @@ static void a_program_that_waits_for_room_does_not_pause(void **state)
 	(void)state;
 	r->tcp.cc.cwnd = 100;
 	rig_write(r, 60000);			/* of the 65536 that it is to write at most */
-	rig_drain(r);
-	while (tcp_unsent(&r->tcp)) {
-		rig_pass(r, MS);
-		rig_drain(r);
-	}
-	rig_pass(r, 20 * MS);
+	send_all(r);
 	rig_ack(r, 59000);
 	assert_false(r->tcp.cc.app_limited);
 	rig_write(r, 5000);
 	assert_false(r->tcp.cc.app_limited);
-	rig_drain(r);
-	rig_pass(r, 20 * MS);
+	send_all(r);
 	rig_ack(r, 65000);
 	rig_write(r, 5000);			/* now it had room, and had written nothing */
 	assert_true(r->tcp.cc.app_limited);
+	rig_free(r);
+}
+
+/* A pair would fill two holes of four at once. */
+static void what_fills_holes_leaves_alone_at_a_low_rate(void **state)
+{
+	struct rig *r = paced(500000);
+
+	(void)state;
+	rig_write(r, 20000);
+	while (tcp_unsent(&r->tcp)) {
+		rig_drain(r);
+		rig_pass(r, MS);
+	}
+	for (uint32_t at = 1000; at < 20000; at += 4000)
+		rig_sack(r, 0, at, at + 3000);
+	rig_pass(r, 100 * MS);
+	assert_true(r->tcp.lost > 2 * RIG_MSS);
+	assert_int_equal(rig_drain(r), 1);
+	assert_true(r->out.retransmit);
+	rig_pass(r, 2 * MS);
+	assert_int_equal(rig_drain(r), 1);
 	rig_free(r);
 }
 
@@ -328,6 +354,7 @@ int main(void)
 		cmocka_unit_test(the_delivery_rate_is_measured),
 		cmocka_unit_test(a_program_that_pauses_is_noticed),
 		cmocka_unit_test(a_program_that_waits_for_room_does_not_pause),
+		cmocka_unit_test(what_fills_holes_leaves_alone_at_a_low_rate),
 		cmocka_unit_test(a_loss_leaves_bbrs_window_alone_but_for_what_was_lost),
 		cmocka_unit_test(another_congestion_control_takes_over_at_any_time),
 		cmocka_unit_test(options_that_change_take_effect),

@@ -349,6 +349,7 @@ void tcp_rate_control(struct tcp *t, const struct cc_ack *c, const struct tcp_ac
 /* tcp_pace.c */
 uint32_t tcp_pace_room(struct tcp *t, uint64_t now_ns);	/* bytes that may leave now */
 void tcp_pace_sent(struct tcp *t, uint32_t bytes);
+void tcp_pace_resent(struct tcp *t, uint32_t bytes);
 
 /* tcp_timer.c */
 void tcp_arm_rtx(struct tcp *t, uint64_t now_ns);	/* restart: data sent, or una moved */

@@ -94,3 +94,13 @@ void tcp_pace_sent(struct tcp *t, uint32_t bytes)
 	if (!t->pace_left)
 		end_burst(t);
 }
+
+/* What fills a hole leaves alone where bursts are small, as in Linux: of a pair that comes to a
+ * full queue the second is lost more often.
+ */
+void tcp_pace_resent(struct tcp *t, uint32_t bytes)
+{
+	tcp_pace_sent(t, bytes);
+	if (t->pace_left && burst_bytes(t) <= 2U * t->mss)
+		end_burst(t);
+}

@@ -324,7 +324,7 @@ static void note_resent(struct tcp *t, const struct tcp_out *o, uint32_t end, ui
 		t->stall_ns = now_ns;
 	t->undo_rtx += end - o->seq;
 	if (t->flags & T_PACED)
-		tcp_pace_sent(t, o->len);
+		tcp_pace_resent(t, o->len);
 	t->retransmits++;
 	if (tcp_in_reduction(t))
 		t->prr_out += (o->len + t->mss - 1) / t->mss;
