@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
  * peer.c - the other end: a plain program that does with its end of the connection what the
- * subject orders over a Unix socket.
+ * subject orders over a Unix socket. SIGNAL is done beside, by a thread: it comes when the subject
+ * sleeps, and what is ordered for later comes after it.
  */
 #include "posix.h"
+
+#define LOOK_MS		10
+#define LOOKS		5		/* asleep at so many looks in a row: it waits for what it is to wait */
+#define LOOKS_MAX	5000
 
 struct end {
 	int fd, listener;
@@ -109,8 +114,58 @@ static int obey(struct end *e, const struct order *o)
 	case DISCARD:	return end_discard(e);
 	case SEND_URGENT: return (int)send(e->fd, &o->arg, 1, MSG_OOB);
 	case RECV_URGENT: return recv(e->fd, &c, 1, MSG_OOB) < 0 ? -1 : c;
+	case SIGNAL:	break;
 	}
 	return -1;
+}
+
+/* ---- a signal that comes when its receiver sleeps ----------------------------------------- */
+
+static struct alarm {
+	pthread_t thread;
+	bool set;
+	struct order order;
+} alarm_clock;
+
+static bool sleeps(int pid)
+{
+	char path[64], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	(void)!fscanf(f, "%*d (%*[^)]) %c", &state);
+	fclose(f);
+	return state == 'S';
+}
+
+static void *ring(void *arg)
+{
+	const struct order *o = arg;
+
+	sleep_ms(o->after_ms);
+	for (int i = 0, asleep = 0; i < LOOKS_MAX && asleep < LOOKS && kill(o->arg, 0) == 0; i++) {
+		asleep = sleeps(o->arg) ? asleep + 1 : 0;
+		sleep_ms(LOOK_MS);
+	}
+	kill(o->arg, SIGALRM);
+	return NULL;
+}
+
+static void await_alarm(void)
+{
+	if (alarm_clock.set)
+		pthread_join(alarm_clock.thread, NULL);
+	alarm_clock.set = false;
+}
+
+static void set_alarm(const struct order *o)
+{
+	await_alarm();
+	alarm_clock.order = *o;
+	alarm_clock.set = pthread_create(&alarm_clock.thread, NULL, ring, &alarm_clock.order) == 0;
 }
 
 int peer_main(const char *path, const char *addr)
@@ -130,9 +185,15 @@ int peer_main(const char *path, const char *addr)
 	while (recv(ctl, &o, sizeof(o), 0) == (ssize_t)sizeof(o)) {
 		struct done d = { .tag = o.tag };
 
+		if (o.op == SIGNAL) {
+			set_alarm(&o);
+			(void)!send(ctl, &d, sizeof(d), 0);
+			continue;
+		}
 		if (o.after_ms) {
 			(void)!send(ctl, &d, sizeof(d), 0);
 			sleep_ms(o.after_ms);
+			await_alarm();
 			obey(&e, &o);
 			continue;
 		}

@@ -47,7 +47,7 @@
 
 enum op {
 	CONNECT, ACCEPT, SEND, RECV, DRAIN, SHUT_WRITE, SHUT_BOTH, CLOSE, RESET, EXPECT_EOF,
-	SEND_URGENT, RECV_URGENT, DISCARD,
+	SEND_URGENT, RECV_URGENT, DISCARD, SIGNAL,
 };
 
 /* ---- remote control (peer.c) ---------------------------------------------------------- */
@@ -97,7 +97,7 @@ void nonblock(int fd);
 void stuff(int fd);			/* until it stays full */
 void on_signal(int sig);
 void handle(int sig, int flags);
-void alarm_ms(int ms);
+void alarm_ms(int ms);			/* SIGALRM when we have slept for so long */
 int to_peer(int flags);			/* a connection of ours to the peer's listener */
 int pattern_file(size_t n);
 void set_int(int fd, int level, int name, int value);

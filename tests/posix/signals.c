@@ -150,10 +150,10 @@ CASE(a_mask_keeps_a_signal_out)
 	sigemptyset(&block);
 	sigaddset(&block, SIGALRM);
 	alarm_ms(SHORT_MS);
-	show("ppoll", ppoll(&p, 1, &(struct timespec){ 0, 2 * SHORT_MS * 1000000 }, &block));
+	show("ppoll", ppoll(&p, 1, &(struct timespec){ 0, 6 * SHORT_MS * 1000000 }, &block));
 	say("signals %d", (int)signals);
 	alarm_ms(SHORT_MS);
-	show("epoll_pwait", epoll_pwait(ep, &e, 1, 2 * SHORT_MS, &block));
+	show("epoll_pwait", epoll_pwait(ep, &e, 1, 6 * SHORT_MS, &block));
 	say("signals %d", (int)signals);
 	close(ep);
 }
