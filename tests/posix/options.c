@@ -161,7 +161,7 @@ CASE(notsent_lowat_holds_a_writer_back)
 	set_int(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384);
 	nonblock(s);
 	/* the peer does not read: what is not sent stays small once its window is full */
-	for (int i = 0; i < 20000 && poll(&p, 1, SHORT_MS) > 0; i++) {
+	for (int i = 0; i < 20000 && poll(&p, 1, FULL_MS) > 0; i++) {
 		fill(b, sizeof(b), &tx_pos);
 		n = write(s, b, sizeof(b));
 		if (n < (ssize_t)sizeof(b))

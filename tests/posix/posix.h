@@ -44,6 +44,7 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define BIG		(1 << 20)
 #define SHORT_MS	60		/* long enough for a later() to come after we sleep */
+#define FULL_MS		(6 * SHORT_MS)	/* what is full for so long stays so: nothing is on its way */
 
 enum op {
 	CONNECT, ACCEPT, SEND, RECV, DRAIN, SHUT_WRITE, SHUT_BOTH, CLOSE, RESET, EXPECT_EOF,

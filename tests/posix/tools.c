@@ -215,7 +215,7 @@ void stuff(int fd)
 			n = send(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
 			if (n > 0)
 				tx_pos += (uint64_t)n;
-		} while (n > 0 || (errno == EAGAIN && poll(&p, 1, SHORT_MS) > 0));
+		} while (n > 0 || (errno == EAGAIN && poll(&p, 1, FULL_MS) > 0));
 		n = send(fd, buf, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		tx_pos += n > 0;		/* room came after the last look */
 	} while (n > 0);
