@@ -27,7 +27,7 @@ calls_a_message() {
 	start tracer server strace -f -c -U calls,name -o "$TMPDIR/calls" -p "$server_pid" 2>"$TMPDIR/strace"
 	wait_for grep -q attached "$TMPDIR/strace"
 	start load client rpc_client --addr 10.0.0.2 --conns 64 --depth 4 --warmup 0 --secs 600 --json >"$TMPDIR/load"
-	wait_for_segments client 10000
+	wait_for_segments client 4000
 	kill "$load"
 	wait "$load"
 	messages=$(jq .requests "$TMPDIR/load")
