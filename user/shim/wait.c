@@ -184,12 +184,31 @@ static int kernel_poll(struct pollfd *fds, nfds_t n, uint64_t deadline, const si
 	return ret < 0 ? -errno : ret;
 }
 
-/* One look; the kernel is asked without waiting. */
-static int look_all(struct pollfd *fds, struct pollfd *kernel, nfds_t n)
+/* Does all that may be said of the set stand in slots? Not where another process may have shut a socket
+ * down, which the kernel alone tells.
+ */
+static bool is_ours_alone(const struct pollfd *kernel, nfds_t n)
 {
-	int ret;
+	for (nfds_t i = 0; i < n; i++) {
+		struct conn *c = kernel[i].events ? NULL : fd_conn(kernel[i].fd);
 
-	look(fds, kernel, n);
+		if (!c || c->epoch != atomic_load_explicit(&fork_epoch, memory_order_relaxed) ||
+		    atomic_load_explicit(&c->mode, memory_order_relaxed) != CONN_OURS)
+			return false;
+	}
+	return n > 0;
+}
+
+/* One look; the kernel is asked without waiting. Not of a set in which nothing is the kernel's, if something
+ * is ready there, or we are about to sleep in the kernel (@sleeps): a program that polls one connection
+ * for each request would ask it three times.
+ */
+static int look_all(struct pollfd *fds, struct pollfd *kernel, nfds_t n, bool sleeps)
+{
+	int ret = look(fds, kernel, n);
+
+	if ((ret || sleeps) && is_ours_alone(kernel, n))
+		return ret;
 	ret = kernel_poll(kernel, n, 0, NULL);
 	return ret < 0 ? ret : merge(fds, kernel, n);
 }
@@ -216,7 +235,7 @@ static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, 
 
 	set_notify(&b, fds, n);
 	if (look(fds, kernel, n) > 0) {
-		ret = look_all(fds, kernel, n);
+		ret = look_all(fds, kernel, n, false);
 		goto out;
 	}
 	for (uint32_t i = 0; i < b.n; i++)
@@ -236,7 +255,7 @@ static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, 
 	}
 	spin_missed(now_ns() - begin);
 	if (ret >= 0)
-		ret = look_all(fds, kernel, n);
+		ret = look_all(fds, kernel, n, false);
 out:
 	clear_notify(&b, fds, n);
 	return ret;
@@ -246,13 +265,13 @@ static int poll_with(struct pollfd *fds, struct pollfd *kernel, nfds_t n, uint64
 		     const sigset_t *mask)
 {
 	struct spin_set spin = { fds, kernel, n };
-	int ret = look_all(fds, kernel, n);
+	int ret = look_all(fds, kernel, n, deadline != 0);
 
 	kick_flush();
 	if (ret || deadline == 0)
 		return ret;
 	if (region_count && spin_for(&regions[0], set_ready, &spin))
-		return look_all(fds, kernel, n);
+		return look_all(fds, kernel, n, false);
 	for (;;) {
 		ret = sleep_in_kernel(fds, kernel, n, deadline, mask);
 		if (ret || (deadline != FOREVER && now_ns() >= deadline))
