@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* needs: user/shim/init.c user/shim/intercept.c user/shim/fdtable.c user/shim/lock.c */
 /* needs: user/shim/ctl.c user/shim/region.c user/shim/sock.c user/shim/young.c user/shim/io.c user/shim/copy.c */
-/* needs: user/shim/wait.c user/shim/epoll.c user/shim/epset.c user/shim/kick.c user/shim/sleep.c */
+/* needs: user/shim/wait.c user/shim/epoll.c user/shim/epset.c user/shim/heart.c user/shim/kick.c user/shim/sleep.c */
 /* needs: user/shim/fork.c user/shim/pool.c user/shim/signals.c user/shim/stdio.c user/shim/info.c user/shim/confine.c */
 /*
  * test_shim_conn.c - connections whose both ends are accelerated, by the fake daemon.
@@ -320,6 +320,72 @@ static void epoll_goes_on_after_going_back(void **state)
 	finish(p);
 }
 
+/* The daemon says nothing from here on, and has said nothing for so long that one may wonder in 50 ms. */
+static void silence_daemon(struct tp_region *head)
+{
+	int status;
+
+	kill(daemon_pid, SIGSTOP);
+	assert_int_equal(waitpid(daemon_pid, &status, WUNTRACED), daemon_pid);
+	atomic_store(&head->heartbeat_ns, now_ns() - SILENCE_NS + NSEC / 20);
+}
+
+/* An epoll instance with @fd, whose context needs no daemon. */
+static int instance_with(int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.u64 = 42 };
+	int ep = epoll_create1(EPOLL_CLOEXEC);
+
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev), 0);
+	return ep;
+}
+
+/* Nobody wakes it but the instance's own timer. */
+static void a_sleeper_in_epoll_notices_a_daemon_that_died(void **state)
+{
+	struct pair p = connected();
+	struct region *r = fd_conn(p.b)->region;
+	struct epoll_event got;
+	int ep;
+
+	(void)state;
+	close(instance_with(p.b));
+	silence_daemon(r->base);
+	ep = instance_with(p.b);
+	assert_int_equal(epoll_wait(ep, &got, 1, -1), 1);
+	assert_int_equal(got.data.u64, 42);
+	assert_true(got.events & EPOLLERR);
+	assert_true(atomic_load(&r->gone));
+	atomic_store(&r->gone, false);
+	kill(daemon_pid, SIGCONT);
+	close(ep);
+	finish(p);
+}
+
+/* Due, but the daemon was heard of since: nobody hears of it, and it is due again. */
+static void a_heart_that_beats_wakes_nobody(void **state)
+{
+	struct pair p = connected();
+	struct region *r = fd_conn(p.b)->region;
+	struct tp_region *head = r->base;
+	struct epoll_event got;
+	int ep;
+
+	(void)state;
+	close(instance_with(p.b));
+	silence_daemon(head);
+	ep = instance_with(p.b);
+	atomic_store(&head->heartbeat_ns, now_ns() - SILENCE_NS + NSEC / 5);
+	assert_int_equal(epoll_wait(ep, &got, 1, 100), 0);
+	assert_false(atomic_load(&r->gone));
+	assert_int_equal(epoll_wait(ep, &got, 1, -1), 1);
+	assert_true(atomic_load(&r->gone));
+	atomic_store(&r->gone, false);
+	kill(daemon_pid, SIGCONT);
+	close(ep);
+	finish(p);
+}
+
 static void the_readers_end_is_seen_after_the_last_byte(void **state)
 {
 	struct pair p = connected();
@@ -623,6 +689,8 @@ int main(void)
 		cmocka_unit_test(a_daemon_that_dies_with_the_lock_resets_the_connection),
 		cmocka_unit_test(a_lock_of_the_dead_is_taken_over),
 		cmocka_unit_test(epoll_goes_on_after_going_back),
+		cmocka_unit_test(a_sleeper_in_epoll_notices_a_daemon_that_died),
+		cmocka_unit_test(a_heart_that_beats_wakes_nobody),
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
 		cmocka_unit_test(a_stream_of_libcs_sends_the_connection_back),
 		cmocka_unit_test(a_context_is_used_again),

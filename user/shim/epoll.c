@@ -206,6 +206,32 @@ static int take_ours(struct epset *ep, struct epoll_event *evs, int max)
 
 /* ---- epoll_wait: the kernel's --------------------------------------------------------- */
 
+static void look_at_everything(struct epset *ep)
+{
+	enum lock_got got = lock_wait(&ep->lock);
+
+	for (struct ereg *r = ep->all.all_next; r != &ep->all; r = r->all_next)
+		if (r->ours)
+			ready_add(ep, r);
+	lock_drop(&ep->lock, got);
+}
+
+static bool ep_lost(const struct epset *ep)
+{
+	for (uint32_t i = 0; i < ep->regions; i++)
+		if (ep->region[i].region->gone)
+			return true;
+	return false;
+}
+
+/* The daemon's heart was to be listened for. */
+static void listen_to_heart(struct epset *ep)
+{
+	heart_beat(ep);
+	if (ep_lost(ep))
+		look_at_everything(ep);
+}
+
 /* Takes our own marks out of what the kernel reported. */
 static int filter(struct epset *ep, struct epoll_event *evs, int n)
 {
@@ -217,6 +243,10 @@ static int filter(struct epset *ep, struct epoll_event *evs, int n)
 
 		if (likely(!pool_has(&ereg_pool, evs[i].data.u64))) {
 			evs[kept++] = evs[i];
+			continue;
+		}
+		if (unlikely(r == atomic_load_explicit(&ep->heart_mark, memory_order_relaxed))) {
+			listen_to_heart(ep);
 			continue;
 		}
 		got = lock_wait(&ep->lock);
@@ -292,31 +322,13 @@ static int sleep_in_kernel(int epfd, struct epset *ep, struct epoll_event *evs, 
 	}
 	kick_flush();
 	n = kernel_wait(epfd, evs, max,
-			no_later(deadline, ep->blind ? begin + BLIND_NS : regions_due()), mask);
+			no_later(deadline, ep->blind ? begin + BLIND_NS : heart_limit(ep)), mask);
 	ep_disarm(ep);
 	spin_missed(now_ns() - begin);
 	return n;
 }
 
 static bool news(void *ep) { return queues_hold_news(ep); }
-
-static void look_at_everything(struct epset *ep)
-{
-	enum lock_got got = lock_wait(&ep->lock);
-
-	for (struct ereg *r = ep->all.all_next; r != &ep->all; r = r->all_next)
-		if (r->ours)
-			ready_add(ep, r);
-	lock_drop(&ep->lock, got);
-}
-
-static bool ep_lost(const struct epset *ep)
-{
-	for (uint32_t i = 0; i < ep->regions; i++)
-		if (ep->region[i].region->gone)
-			return true;
-	return false;
-}
 
 /* Without waiting: ours, and every few calls at the latest the kernel's. They take turns in coming
  * first, so that neither can starve the other when @max is small. Who is about to sleep (@sleeps) looks

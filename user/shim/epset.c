@@ -126,6 +126,7 @@ static struct epset *epset_make(int epfd)
 	ep->refs = 1;
 	ep->nested = nested;
 	ep->sleepers = nested;
+	ep->heart = -1;
 	ep->ready.prev = ep->ready.next = &ep->ready;
 	ep->all.all_prev = ep->all.all_next = &ep->all;
 	if (!fd_set_epset(epfd, ep)) {
@@ -136,15 +137,14 @@ static struct epset *epset_make(int epfd)
 	return ep;
 }
 
+struct ereg *ep_mark(struct epset *ep) { return ereg_new(ep, NULL, -1); }
+
 static void watch_context(struct epset *ep, struct ep_region *er)
 {
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = ep_mark(ep) };
 
-	er->eventfd = ereg_new(ep, NULL, -1);
-	if (!er->eventfd)
-		return;
-	ev.data.ptr = er->eventfd;
-	libc()->epoll_ctl(ep->epfd, EPOLL_CTL_ADD, er->region->ctx_fd[er->ctx], &ev);
+	if (ev.data.ptr)
+		libc()->epoll_ctl(ep->epfd, EPOLL_CTL_ADD, er->region->ctx_fd[er->ctx], &ev);
 }
 
 static struct ep_region *ep_region_of(struct epset *ep, struct conn *c)
@@ -166,7 +166,8 @@ static struct ep_region *ep_region_of(struct epset *ep, struct conn *c)
 		watch_context(ep, er);
 	else
 		ep->blind = true;
-	ep->regions++;
+	if (ep->regions++ == 0)
+		heart_start(ep);
 	return er;
 }
 
@@ -205,6 +206,8 @@ void ep_hush(struct epset *ep)
 		if (er->ctx >= 0)
 			(void)!libc()->read(er->region->ctx_fd[er->ctx], &count, sizeof(count));
 	}
+	if (ep->heart >= 0 && libc()->read(ep->heart, &count, sizeof(count)) > 0)
+		heart_beat(ep);
 	errno = saved;
 }
 
@@ -518,10 +521,23 @@ void ep_fd_closed(struct epset *ep)
 	}
 	ep_drain(ep);
 	give_back_contexts(ep);
+	heart_stop(ep);
 	lock_drop(&ep->lock, got);
 	ep->next_free = free_epsets;
 	free_epsets = ep;
 	lock_drop(&conn_reg, reg);
+}
+
+void ep_fd_moved(int from, int to)
+{
+	char *base = epsets.base;
+
+	for (uint32_t i = 0; base && i < epsets.used; i++) {
+		struct epset *ep = (struct epset *)(base + (size_t)i * epsets.size);
+
+		if (ep->heart == from)
+			ep->heart = to;
+	}
 }
 
 void ep_after_fork(void)
@@ -532,6 +548,7 @@ void ep_after_fork(void)
 		struct epset *ep = (struct epset *)(base + (size_t)i * epsets.size);
 
 		ep->foreign = true;
+		heart_stop(ep);
 		atomic_store(&ep->lock, 0);
 		atomic_store(&ep->sleepers, 0);
 	}

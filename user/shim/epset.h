@@ -16,7 +16,7 @@
 
 struct ereg {
 	_Atomic(struct epset *) ep;	/* read without its lock too: filter() */
-	struct conn *c;			/* NULL: stands for a context's eventfd */
+	struct conn *c;			/* NULL: a mark, stands for an fd of our own */
 	struct ereg *conn_next;		/* of c's; under conn_reg */
 	struct ereg *slot_next;		/* of the same slot (dup); under ep->lock, as all below */
 	struct ereg *prev, *next;	/* the ready list */
@@ -33,7 +33,6 @@ struct ep_region {
 	struct region *region;
 	int ctx;			/* -1: there was none to be had */
 	struct ereg **by_slot;
-	struct ereg *eventfd;		/* its mark in the kernel's instance */
 };
 
 struct epset {
@@ -47,6 +46,9 @@ struct epset {
 	struct ereg ready;		/* head of the list */
 	_Atomic uint32_t listed;	/* its length; read without the lock too */
 	struct ereg all;
+	_Atomic int heart;		/* heart.c: a timerfd; -1 none */
+	_Atomic uint32_t heart_epoch;	/* fork_epoch when it was made */
+	_Atomic(struct ereg *) heart_mark;
 	_Atomic uint32_t turn;
 	bool blind;			/* some fd cannot wake us: look often */
 	bool foreign;			/* contexts are our parent's */
@@ -101,6 +103,12 @@ void ep_sleep_words(struct epset *ep, uint32_t value);
 void ep_poke(struct epset *ep);		/* wake one sleeper */
 void ep_wake_others(struct epset *ep);	/* after a change of our own */
 void ep_drain(struct epset *ep);	/* context queues -> ready list; lock held */
+struct ereg *ep_mark(struct epset *ep);	/* stands for an fd of our own in the kernel's instance */
 void ep_renew(struct epset *ep);	/* a child's first use of what it shares with its parent */
+
+void heart_start(struct epset *ep);
+void heart_stop(struct epset *ep);
+void heart_beat(struct epset *ep);	/* it was due */
+uint64_t heart_limit(const struct epset *ep);	/* how long a sleep may last */
 
 #endif

@@ -260,6 +260,7 @@ bool fd_hidden_move(int fd)
 	set_hidden(to);
 	ctl_fd_moved(fd, to);
 	region_fd_moved(fd, to);
+	ep_fd_moved(fd, to);
 	atomic_store_explicit(&fd_table[fd], 0, memory_order_release);
 	return true;
 }

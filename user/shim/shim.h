@@ -507,6 +507,7 @@ void ep_hush(struct epset *ep);		/* nothing of ours is ready */
 void ep_disarm(struct epset *ep);
 void ep_fd_copied(struct epset *ep);
 void ep_fd_closed(struct epset *ep);
+void ep_fd_moved(int from, int to);
 void ep_after_fork(void);
 
 /* ---- pools (pool.c) ------------------------------------------------------------------- */
