@@ -37,7 +37,13 @@ static struct conn *conn_at(int fd)
 	return c;
 }
 
-static struct pair connected(void)
+static void finish(struct pair p)
+{
+	close(p.a);
+	close(p.b);
+}
+
+static struct pair connect_plain(void)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sa);
@@ -50,16 +56,22 @@ static struct pair connected(void)
 	p.a = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(connect(p.a, (struct sockaddr *)&sa, sizeof(sa)), 0);
 	p.b = accept(l, NULL, NULL);
-	assert_non_null(fd_ours(p.a));
-	assert_non_null(fd_ours(p.b));
 	close(l);
 	return p;
 }
 
-static void finish(struct pair p)
+/* A daemon that has no CPU for a second does not answer in time, and the connection is Linux's. */
+static struct pair connected(void)
 {
-	close(p.a);
-	close(p.b);
+	for (int tries = 0; tries < 30; tries++) {
+		struct pair p = connect_plain();
+
+		if (fd_ours(p.a) && fd_ours(p.b))
+			return p;
+		finish(p);
+	}
+	fail_msg("no connection was claimed");
+	return (struct pair){ -1, -1 };
 }
 
 static void read_all(int fd, void *buf, size_t n)
