@@ -9,7 +9,7 @@
 # The peer is no TCP but a script of segments, from an address that its Linux does not have
 # (tests/diff/segments.c); what answers is a program (tests/helpers/talk.c). A script says
 # only what to send: what Linux answers is what taspilot is to answer. Where it is meant to
-# differ, tests/diff/differences says why. A difference counts when it is there five times in
+# differ, tests/diff/differences says why. A difference counts when it is there twenty times in
 # a row: a slow machine can turn "at once" into "soon".
 #
 #   TP_ONLY=REGEX   only the scripts whose name matches      V=1   show the records
@@ -75,11 +75,11 @@ once() { # SCRIPT PORT
 	return 1
 }
 
-# judge NUMBER SCRIPT - up to five times; a line of TAP
+# judge NUMBER SCRIPT - up to twenty times; a line of TAP
 judge() {
 	local try log=$TMPDIR/$2.log
-	for try in 1 2 3 4 5; do
-		if once "$2" $((7000 + 5 * $1 + try)) >"$log" 2>&1; then
+	for try in {1..20}; do
+		if once "$2" $((7000 + 20 * $1 + try)) >"$log" 2>&1; then
 			echo "ok $1 - ${2//_/ }"
 			[ -z "${V:-}" ] || sed 's/^/#   /' "$TMPDIR/$2"/linux/{record,program}
 			return
