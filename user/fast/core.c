@@ -24,6 +24,7 @@
 #include "../common/cpu.h"
 
 #define SHARED_NICE	(-15)		/* of a thread that shares its CPU: comes before a task of nice 0 */
+#define SPIN_LOOKS	16		/* between two looks at the clock, the timers and what was sent */
 #define TX_RETRY_NS	50000ULL	/* the kernel did not take our frames: try again after */
 
 static void kicked(struct fast *t, struct appq *q, uint32_t slot)
@@ -208,13 +209,20 @@ static void share_cpu(struct fast *t, bool shared)
 		(void)cpu_session_nice(s->session_nice);
 }
 
+/* A whole turn in vain takes longer than these looks, and the frame would wait for half of it. */
+static void spin(struct fast *t)
+{
+	for (int i = 0; i < SPIN_LOOKS && !work_waits(t); i++)
+		__builtin_ia32_pause();
+}
+
 static void idle(struct fast *t)
 {
 	enum idle_how how = idle_next(&t->idle, t->now_ns, who_works(t));
 
 	share_cpu(t, idle_is_shared(&t->idle, t->now_ns));
 	if (how == IDLE_SPIN) {
-		__builtin_ia32_pause();
+		spin(t);
 		return;
 	}
 	announce(t, how == IDLE_WAIT_KICK ? TP_THREAD_WAIT_KICK : TP_THREAD_BLOCKED);
