@@ -21,14 +21,16 @@ apache() {
 	MaxKeepAliveRequests 0
 	KeepAliveTimeout 100
 	StartServers 2
-	MaxRequestWorkers ${2:-64}
+	MaxRequestWorkers $2
+	$3
 	CONF
 	# prefork signals its process group at the end
 	launch setsid apache2 -f "$dir/conf" -DFOREGROUND
 	serving 80
 }
-prefork() { apache prefork; }
-event() { apache event 100; }
+prefork() { apache prefork 64 ""; }
+# A child whose threads are all busy closes connections that it keeps alive: each can have all of ours.
+event() { apache event 128 "ThreadsPerChild 64"; }
 load() {
 	same "$TMPDIR/www/small" fetch "http://$addr/small" &&
 		same "$TMPDIR/www/large" fetch "http://$addr/large" &&
