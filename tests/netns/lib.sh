@@ -315,8 +315,9 @@ as_on_linux() {
 		port=$((7000 + BASHPID % 5000 * 8 + 2 * try))
 		converse linux "$port" "$@"
 		converse taspilot $((port + 1)) "$@"
-		[ -z "${compare:-}" ] && same_said || break
-		if wait_for same_time_waits $((port + 1)); then break; fi
+		if [ -n "${compare:-}" ] || ! same_said || wait_for same_time_waits $((port + 1)); then
+			break
+		fi
 	done
 	for what in ${compare:-server client time-wait}; do
 		diff -U99 --label linux --label taspilot "$TMPDIR"/{linux,taspilot}/"$what" ||

@@ -379,7 +379,8 @@ static int load_stranger(struct attached *att)
 
 /* Its links are not pinned: without a daemon there is nobody to tell. A kernel without ftrace
  * has no place for it, nor has a container on some (traced.h); what a program without the shim
- * does is then noticed when it writes. That is no news at each attach: the log has it once we are ready, and `status` and `doctor` say so.
+ * does is then noticed when it writes. That is no news at each attach: the log has it once we are
+ * ready, and `status` and `doctor` say so.
  */
 static void try_stranger(struct attached *att)
 {
