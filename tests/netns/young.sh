@@ -41,6 +41,20 @@ test_one_that_lives_is_claimed_all_the_same() { living 1; }
 test_so_is_one_with_many_requests_on_the_way() { living 16; }
 test_and_one_that_is_never_quiet() { living 1000; }
 
+# The server sleeps until all of them have been closed, so each claim is refused
+test_connections_that_are_over_before_they_are_accepted_are_short_too() {
+	local pid before
+	accel pid server rpc_server --port 7001
+	wait_for listening server 7001
+	kill -STOP "$pid"
+	in_ns client conn_rate --addr 10.0.0.2 --port 7001 --parallel 1 --count 40
+	before=$(setups)
+	kill -CONT "$pid"
+	in_ns client conn_rate --addr 10.0.0.2 --port 7001 --echo --parallel 1 --count 20
+	is "$before" "$(setups)" "connections claimed"
+	stop "$pid"
+}
+
 test_nothing_is_left() { nothing_left server s0; }
 
 run_tests

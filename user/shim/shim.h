@@ -365,6 +365,7 @@ bool young_writes(int fd, struct conn *c, size_t bytes);
 bool young_settle(int fd, struct conn *c);	/* ours or Linux's, now and for good */
 bool young_begins(const struct conn *listener);	/* shall what it accepted wait for its claim? */
 void young_ended(struct conn *c);
+void young_refused(struct conn *listener);	/* a claim at accept() was in vain */
 int conn_claim_now(int fd, struct conn *c);	/* conn_reg is held; 0 or -errno */
 
 static inline bool conn_is_young(const struct conn *c)

@@ -286,15 +286,27 @@ static void share_listener(int fd, struct conn *c)
 	errno = saved;
 }
 
+/* The daemon said no, or was not asked because the peer has gone. Not so if it could not be asked, or may
+ * say yes to the next.
+ */
+static bool was_in_vain(int fd, int err)
+{
+	return err == -EOPNOTSUPP || (err == -EAFNOSUPPORT && !is_established(fd));
+}
+
 static void take_accepted(int fd, struct conn *listener)
 {
 	bool young = young_begins(listener);
 	struct conn *c = conn_new(young ? CONN_YOUNG : CONN_SOCK);
+	int err;
 
 	if (!c)
 		return;
 	c->listener = listener;
-	if ((!young && conn_claim(fd, c, TP_CTL_CLAIM) < 0) || !fd_set_conn(fd, c)) {
+	err = young ? 0 : conn_claim(fd, c, TP_CTL_CLAIM);
+	if (err < 0 && was_in_vain(fd, err))
+		young_refused(listener);
+	if (err < 0 || !fd_set_conn(fd, c)) {
 		conn_free(c);
 		return;
 	}

@@ -7,7 +7,8 @@
  * out to live are claimed later. By whom is learned:
  *
  *   shortness of a listener: how many of its last connections, weighed by age, ended with less
- *   than SHORT_BYTES moved. Below half: claim at accept(). Else the connection is YOUNG:
+ *   than SHORT_BYTES moved, or were refused (as a rule because the peer had closed already: a claim in
+ *   vain costs as much). Below half: claim at accept(). Else the connection is YOUNG:
  *
  *   YOUNG -> OURS   at the second write, when the first has been acknowledged: that is the answer
  *                   to a second request, and all is quiet between both. At once at a large first
@@ -52,6 +53,8 @@ static bool is_of_this_process(const struct conn *c)
 {
 	return c->epoch == atomic_load_explicit(&fork_epoch, memory_order_relaxed);
 }
+
+void young_refused(struct conn *listener) { count(listener, true); }
 
 void young_ended(struct conn *c)
 {
