@@ -16,7 +16,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 
-#include "../../user/shim/shim.h"
+#include "../../user/shim/epset.h"
 #include "fake_daemon.h"
 
 #define BULK	(3 << 20)
@@ -374,6 +374,46 @@ static void a_sleeper_in_epoll_notices_a_daemon_that_died(void **state)
 	finish(p);
 }
 
+/* Whoever polls the instance hears as well, and then finds what it is. Without a heart (@heartless: shared
+ * since a fork) poll's own time limit notices.
+ */
+static void a_poller_of_the_instance_notices(bool heartless)
+{
+	struct pair p = connected();
+	struct region *r = fd_conn(p.b)->region;
+	struct pollfd set = { .events = POLLIN };
+	struct epoll_event got;
+	int ep;
+
+	close(instance_with(p.b));
+	silence_daemon(r->base);
+	ep = instance_with(p.b);
+	if (heartless)
+		heart_stop(fd_get(ep, TAG_EPOLL));
+	assert_int_equal(epoll_wait(ep, &got, 1, 0), 0);
+	set.fd = ep;
+	assert_int_equal(poll(&set, 1, 5000), 1);
+	assert_int_equal(set.revents, POLLIN);
+	assert_int_equal(epoll_wait(ep, &got, 1, 0), 1);
+	assert_true(got.events & EPOLLERR);
+	atomic_store(&r->gone, false);
+	kill(daemon_pid, SIGCONT);
+	close(ep);
+	finish(p);
+}
+
+static void who_polls_an_instance_notices_a_daemon_that_died(void **state)
+{
+	(void)state;
+	a_poller_of_the_instance_notices(false);
+}
+
+static void so_does_who_polls_one_without_a_heart(void **state)
+{
+	(void)state;
+	a_poller_of_the_instance_notices(true);
+}
+
 /* Due, but the daemon was heard of since: nobody hears of it, and it is due again. */
 static void a_heart_that_beats_wakes_nobody(void **state)
 {
@@ -702,6 +742,8 @@ int main(void)
 		cmocka_unit_test(a_lock_of_the_dead_is_taken_over),
 		cmocka_unit_test(epoll_goes_on_after_going_back),
 		cmocka_unit_test(a_sleeper_in_epoll_notices_a_daemon_that_died),
+		cmocka_unit_test(who_polls_an_instance_notices_a_daemon_that_died),
+		cmocka_unit_test(so_does_who_polls_one_without_a_heart),
 		cmocka_unit_test(a_heart_that_beats_wakes_nobody),
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
 		cmocka_unit_test(a_stream_of_libcs_sends_the_connection_back),

@@ -48,6 +48,7 @@ static void drain_queue(struct epset *ep, struct ep_region *er, struct tp_ctx_qu
 
 void ep_drain(struct epset *ep)
 {
+	ep_mourn(ep);
 	for (uint32_t i = 0; i < ep->regions; i++) {
 		struct ep_region *er = &ep->region[i];
 

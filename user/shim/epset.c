@@ -194,10 +194,28 @@ void ep_poke(struct epset *ep)
 	errno = saved;
 }
 
-/* For the kernel it looks ready since the last poke. While nobody sleeps in it, make it look as it is. */
-void ep_hush(struct epset *ep)
+/* Whoever noticed that a region is gone: each instance hears of it when it is next asked. */
+void ep_mourn(struct epset *ep)
+{
+	for (uint32_t i = 0; i < ep->regions; i++) {
+		struct ep_region *er = &ep->region[i];
+
+		if (likely(!atomic_load_explicit(&er->region->gone, memory_order_relaxed)) || er->mourned)
+			continue;
+		er->mourned = true;
+		for (struct ereg *r = ep->all.all_next; r != &ep->all; r = r->all_next)
+			if (r->ours && r->c->region == er->region)
+				ready_add(ep, r);
+	}
+}
+
+/* For the kernel it looks ready since the last poke. While nobody sleeps in it, make it look as it is.
+ * True: the heart was due, and what it told may be news.
+ */
+bool ep_hush(struct epset *ep)
 {
 	uint64_t count;
+	bool due;
 	int saved = errno;
 
 	for (uint32_t i = 0; i < ep->regions && !atomic_load(&ep->sleepers); i++) {
@@ -206,9 +224,11 @@ void ep_hush(struct epset *ep)
 		if (er->ctx >= 0)
 			(void)!libc()->read(er->region->ctx_fd[er->ctx], &count, sizeof(count));
 	}
-	if (ep->heart >= 0 && libc()->read(ep->heart, &count, sizeof(count)) > 0)
+	due = ep->heart >= 0 && libc()->read(ep->heart, &count, sizeof(count)) > 0;
+	if (due)
 		heart_beat(ep);
 	errno = saved;
+	return due;
 }
 
 /* ---- becoming ours, and no longer ----------------------------------------------------- */

@@ -138,10 +138,8 @@ static int look(struct pollfd *fds, struct pollfd *kernel, nfds_t n)
 			conn_went_linux(c);
 		if (c && c->err_taken)
 			io_forget_real_error(fds[i].fd, c);
-		if (ep && ep_ready(ep))
+		if (ep && (ep_ready(ep) || (ep_hush(ep) && ep_ready(ep))))
 			lv |= EPOLLIN | EPOLLRDNORM;
-		else if (ep)
-			ep_hush(ep);
 		kernel[i] = fds[i];
 		if (!(lv & LEVEL_KERNEL))
 			kernel[i].events = 0;
