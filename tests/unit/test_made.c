@@ -54,6 +54,23 @@ static void made_frames_look_as_from_the_other_side(void **state)
 		}
 }
 
+static void a_rst_to_linux_has_no_timestamp_that_could_be_too_old(void **state)
+{
+	static const struct made_seg seg = { .seq = SEQ, .flags = WIRE_RST };
+	const struct made_flow f = flow(true);
+	uint8_t frame[MADE_FRAME_MAX];
+	struct segment s;
+
+	(void)state;
+	assert_true(segment_read(frame, (uint32_t)made_build(&f, MADE_TO_LINUX, &seg, frame),
+				 SEG_FROM_WIRE, &s));
+	assert_int_equal(s.seq, SEQ);
+	assert_false(s.has_ts);
+	assert_true(segment_read(frame, (uint32_t)made_build(&f, MADE_TO_WIRE, &seg, frame),
+				 SEG_FROM_LINUX, &s));
+	assert_true(s.has_ts);
+}
+
 /* What Linux is told: flags, sequence number, ack, window of each segment, in order. */
 static void linux_is_told_all_news_in_an_order_it_understands(void **state)
 {
@@ -144,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(made_frames_look_as_from_the_other_side),
+		cmocka_unit_test(a_rst_to_linux_has_no_timestamp_that_could_be_too_old),
 		cmocka_unit_test(linux_is_told_all_news_in_an_order_it_understands),
 		cmocka_unit_test(linuxs_frames_are_understood),
 	};

@@ -10,6 +10,9 @@
  * from a segment with a newer seq or ack, or if that is zero (tcp_may_update_window()); so
  * where neither moved, a zero comes first, then the true one. A larger one rides on the FIN.
  *
+ * A RST to Linux has no timestamp: the peer's newest may have gone past us, and in TIME_WAIT, Linux
+ * believes no RST with an older one (PAWS). It has the exact number, which is what RSTs are judged by.
+ *
  * Invariant: told in the order ACK, window, FIN, so that Linux never sees something behind
  * the peer's FIN.
  */
@@ -54,7 +57,8 @@ size_t made_build(const struct made_flow *f, enum made_to to, const struct made_
 {
 	struct wire_ip *ip = (void *)(ret_frame + WIRE_ETH_LEN);
 	struct wire_tcp *tcp = (void *)(ret_frame + WIRE_ETH_LEN + WIRE_IP_LEN);
-	uint32_t tcp_len = WIRE_TCP_LEN + (f->has_ts ? TS_LEN : 0);
+	bool has_ts = f->has_ts && !(to == MADE_TO_LINUX && s->flags & WIRE_RST);
+	uint32_t tcp_len = WIRE_TCP_LEN + (has_ts ? TS_LEN : 0);
 	uint8_t *opt = (uint8_t *)tcp + WIRE_TCP_LEN;
 
 	put_eth((void *)ret_frame, f, to);
@@ -68,7 +72,7 @@ size_t made_build(const struct made_flow *f, enum made_to to, const struct made_
 		.flags = s->flags,
 		.window = htons(s->window),
 	};
-	if (f->has_ts) {
+	if (has_ts) {
 		wire_put32(opt, TS_ALIGNED);
 		wire_put32(opt + 4, f->tsval);
 		wire_put32(opt + 8, f->tsecr);
