@@ -120,7 +120,7 @@ wrk_at() {
 # echoes PORT [OPTION...] - 64-byte messages, each brought back with its number
 echoes() {
 	in_ns client timeout 60 rpc_client --addr "$addr" --port "$1" --conns 16 --secs "$secs" \
-		--json "${@:2}" >"$dir/rpc" || return 1
+		--least 100 --json "${@:2}" >"$dir/rpc" || return 1
 	rate=$(jq -r .rps "$dir/rpc")
 }
 # there_and_back PORT - the large file comes back whole, and only then the client says that it has no more.

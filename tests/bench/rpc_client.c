@@ -8,6 +8,9 @@
  * time is over nothing more is sent and what is still out is waited for: an answer that
  * never comes is lost, and that is a failure. SIGTERM ends the time early.
  *
+ * --least N: nor is the time over before each connection has had N answers, so that a test's load
+ * is one on a machine that stands still for a second, too.
+ *
  * --rate R: not as fast as the answers come, but R messages a second over all connections; one
  * whose answer has come waits for its turn. The client then polls instead of sleeping.
  * --hold: afterwards the connections stay open, idle, until a signal ends the client.
@@ -41,6 +44,8 @@ static uint32_t size = 64, depth = 1;
 static bool stopping;
 static volatile sig_atomic_t told;	/* to end the time early */
 static uint64_t out, wrong, broken;	/* messages on the way; bad answers; lost connections */
+static uint64_t least;			/* answers that each connection is to have */
+static long wanting;			/* connections that have had fewer */
 static uint64_t from_ns;		/* what is answered earlier is warm-up */
 static double gap_ns;			/* between two messages; 0: as fast as answers come */
 static double due_ns;			/* the next message */
@@ -60,6 +65,7 @@ static void watch(int ep, int op, struct conn *c, uint32_t events)
 static void conn_break(struct conn *c)
 {
 	broken++;
+	wanting -= c->answers < least;
 	out -= c->next - c->first;
 	wrong += c->next - c->first;
 	c->first = c->next;
@@ -140,6 +146,7 @@ static void answered(struct conn *c, uint64_t now)
 	if (now >= from_ns && !stopping)
 		hist_add(&hist, now - c->sent_ns[c->first % depth]);
 	c->answers++;
+	wanting -= c->answers == least;
 	c->first++;
 	c->got = 0;
 	out--;
@@ -228,13 +235,17 @@ static void tell(int sig)
 	told = 1;
 }
 
-/* Serve events until @end or until we are told; or, when @drain is set, nothing is on the way. */
-static void run(int ep, uint64_t end, bool drain)
+static bool is_told(void) { return told; }
+static bool is_content(void) { return told || !wanting; }
+static bool is_drained(void) { return !out; }
+
+/* Serve events until @end, or @over. */
+static void run(int ep, uint64_t end, bool (*over)(void))
 {
 	struct epoll_event ev[EVENTS];
 	uint64_t now;
 
-	while ((now = now_ns()) < end && !(drain ? !out : told)) {
+	while ((now = now_ns()) < end && !over()) {
 		int n = epoll_wait(ep, ev, EVENTS, gap_ns ? 0 : (int)((end - now) / 1000000) + 1);
 
 		for (int i = 0; i < n; i++) {
@@ -293,7 +304,7 @@ static void report(const struct conn *c, long conns, double secs, bool json)
 static void usage(void)
 {
 	fputs("usage: rpc_client --addr A [--port N] [--conns N] [--size BYTES] [--depth N]\n"
-	      "                  [--secs S] [--warmup MS] [--rate N] [--hold] [--json]\n", stderr);
+	      "                  [--secs S] [--warmup MS] [--rate N] [--least N] [--hold] [--json]\n", stderr);
 	exit(2);
 }
 
@@ -303,7 +314,7 @@ int main(int argc, char **argv)
 		{ "addr", 1, NULL, 'a' },  { "port", 1, NULL, 'p' },   { "conns", 1, NULL, 'c' },
 		{ "size", 1, NULL, 's' },  { "depth", 1, NULL, 'd' },  { "secs", 1, NULL, 't' },
 		{ "json", 0, NULL, 'j' },  { "warmup", 1, NULL, 'w' }, { "rate", 1, NULL, 'r' },
-		{ "hold", 0, NULL, 'h' },  { 0 },
+		{ "hold", 0, NULL, 'h' },  { "least", 1, NULL, 'l' },  { 0 },
 	};
 	const char *addr = NULL;
 	long port = 7000, conns = 1, warmup_ms = 200;
@@ -324,6 +335,7 @@ int main(int argc, char **argv)
 		case 't': secs = seconds("--secs", optarg); break;
 		case 'r': gap_ns = (double)NSEC / number("--rate", optarg, 1, 100000000); break;
 		case 'h': hold = true; break;
+		case 'l': least = number("--least", optarg, 1, 1000000); break;
 		case 'w': warmup_ms = number("--warmup", optarg, 0, 60000); break;
 		case 'j': json = true; break;
 		default: usage();
@@ -346,16 +358,18 @@ int main(int argc, char **argv)
 		conn_open(&conn[i], &to);
 		watch(ep, EPOLL_CTL_ADD, &conn[i], EPOLLIN);
 	}
+	wanting = least ? conns : 0;
 	from_ns = now_ns() + warmup_ms * 1000000;
 	due_ns = now_ns();
 	for (long i = 0; i < conns; i++)
 		want_send(ep, &conn[i], depth);
 	signal(SIGTERM, tell);
-	run(ep, from_ns + (uint64_t)(secs * NSEC), false);
+	run(ep, from_ns + (uint64_t)(secs * NSEC), is_told);
+	run(ep, now_ns() + DRAIN_NS, is_content);
 	signal(SIGTERM, SIG_DFL);
 	took = (now_ns() - from_ns) / 1e9;
 	stopping = true;
-	run(ep, now_ns() + DRAIN_NS, true);
+	run(ep, now_ns() + DRAIN_NS, is_drained);
 
 	report(conn, conns, took, json);
 	fflush(stdout);

@@ -171,6 +171,7 @@ other_program() {
 	bpftool prog load "$TMPDIR/count.o" /sys/fs/bpf/count pinmaps /sys/fs/bpf/others
 }
 counted() { bpftool -j map dump pinned /sys/fs/bpf/others/counted | jq '.[0].formatted.value'; }
+has_counted() { [ "$(counted)" -ge "$1" ]; }
 
 with_a_filter_of_others() {
 	other_program
@@ -185,7 +186,7 @@ others_go_on() {
 	attach server s0 "$@"
 	before=$(counted)
 	pings
-	at_least $((before + 4)) "$(counted)" "packets that the other filter saw"
+	wait_for has_counted $((before + 4))
 	detach server s0
 }
 test_a_filter_of_others_stays_and_goes_on() {

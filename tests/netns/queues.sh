@@ -16,7 +16,7 @@ wait_for listening server 7000
 
 test_both_queues_carry_fast_flows() {
 	count_from server s0
-	in_ns client rpc_client --addr 10.0.0.2 --conns 64 --secs 1
+	in_ns client rpc_client --addr 10.0.0.2 --conns 64 --secs 1 --least 100
 	mostly_fast server s0 99
 	plain || is 2 "$(threads_of_daemon)" "threads that serve a queue"
 	plain || is "true true" "$(each_thread '.segments_rx > 0 and .segments_tx > 0')" "it works"

@@ -37,7 +37,7 @@ test_a_process_for_each_connection() {
 	accel server_pid server rpc_server --port 7001 --model forks
 	wait_for listening server 7001
 	count_from server s0
-	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 8 --secs 1
+	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 8 --secs 1 --least 100
 	mostly_fast server s0
 	in_ns client conn_rate --addr 10.0.0.2 --port 7001 --parallel 4 --count 200 --echo
 	stop "$server_pid"
@@ -46,7 +46,7 @@ test_a_thread_for_each_connection() {
 	accel server_pid server rpc_server --port 7002 --model threads
 	wait_for listening server 7002
 	count_from server s0
-	in_ns client rpc_client --addr 10.0.0.2 --port 7002 --conns 8 --secs 1
+	in_ns client rpc_client --addr 10.0.0.2 --port 7002 --conns 8 --secs 1 --least 100
 	mostly_fast server s0
 	stop "$server_pid"
 }
@@ -70,7 +70,7 @@ test_an_accelerated_client() {
 	start server_pid client rpc_server --port 7005
 	wait_for listening client 7005
 	count_from server s0
-	accel_in server rpc_client --addr 10.0.0.1 --port 7005 --conns 8 --secs 1
+	accel_in server rpc_client --addr 10.0.0.1 --port 7005 --conns 8 --secs 1 --least 100
 	mostly_fast server s0
 	stop "$server_pid"
 }

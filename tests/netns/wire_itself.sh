@@ -76,7 +76,7 @@ test_marks_reach_only_who_can_bear_them() {
 	lift
 	is 0 "$(wire_did w0 marked)"
 	lay --mark 100%
-	pings 10 -Q 2 >/dev/null
+	answered 10 pings 10 -Q 2
 	lift
 	is 10 "$(wire_did w0 marked)"
 }

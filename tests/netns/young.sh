@@ -33,7 +33,7 @@ living() {
 	short 40
 	before=$(setups)
 	count_from server s0
-	in_ns client rpc_client --addr 10.0.0.2 --conns 8 --depth "$1" --secs 1
+	in_ns client rpc_client --addr 10.0.0.2 --conns 8 --depth "$1" --secs 1 --least $((1000 + 20 * $1))
 	mostly_fast server s0
 	plain || is $((before + 8)) "$(setups)" "connections claimed"
 }
