@@ -107,6 +107,16 @@ static void output(struct host *h)
 	check(h);
 }
 
+static void output_acks(struct host *h)
+{
+	struct tcp_out o;
+
+	while (tcp_ack(&h->tcp, h->sim->now_ns, &o)) {
+		send_out(h, &o);
+		check(h);
+	}
+}
+
 static void wake(struct host *h, bool *due, enum sim_event what, uint64_t gap_ns)
 {
 	if (*due)
@@ -140,9 +150,13 @@ static void settle(struct host *h, uint32_t todo)
 void host_packet(struct host *h, const struct packet *p)
 {
 	struct tcp_seg s = p->seg;
+	uint32_t todo;
 
 	s.data = p->data;
-	settle(h, tcp_rx(&h->tcp, &s, h->sim->now_ns));
+	todo = tcp_rx(&h->tcp, &s, h->sim->now_ns);
+	if (todo & TCP_DO_ACK)
+		output_acks(h);
+	settle(h, todo);
 }
 
 void host_timer(struct host *h)

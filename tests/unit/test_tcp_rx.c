@@ -335,6 +335,79 @@ static void a_segment_with_an_old_ack_has_a_fresh_timestamp(void **state)
 	rig_free(r);
 }
 
+/* The next ACK that is due before another segment is taken; false: none. */
+static bool told_apart(struct rig *r)
+{
+	return r->todo & TCP_DO_ACK && tcp_ack(&r->tcp, r->now, &r->out);
+}
+
+static void what_fills_a_hole_is_acknowledged_before_its_copy_comes(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s;
+
+	(void)state;
+	rig_data(r, 0, 1000);
+	rig_drain(r);
+	rig_pass(r, 2 * MS);
+	s = rig_seg(r, 1000, 1000, 0);		/* it is late */
+	rig_pass(r, 2 * MS);
+	rig_data(r, 2000, 1000);
+	assert_true(told_apart(r));
+	assert_int_equal(r->out.nsack, 1);
+	rig_rx(r, &s);
+	assert_true(told_apart(r));
+	assert_int_equal(r->out.ack - RIG_PEER, 3000);
+	assert_int_equal(r->out.nsack, 0);
+	assert_int_equal(r->out.tsecr, s.tsval);	/* so the peer sees that it resent for nothing */
+	rig_data(r, 1000, 1000);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.sack[0].start, 1000);
+	assert_false(rig_tx(r));
+	rig_free(r);
+}
+
+static void what_adds_to_a_run_is_told_when_all_is_taken(void **state)
+{
+	struct rig *r = rig_new(NULL);
+
+	(void)state;
+	rig_data(r, 1000, 1000);
+	assert_true(told_apart(r));
+	rig_data(r, 2000, 1000);
+	assert_false(r->todo & TCP_DO_ACK);
+	rig_data(r, 3000, 1000);
+	assert_false(r->todo & TCP_DO_ACK);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.sack[0].end, 4000);
+	assert_false(rig_tx(r));
+	rig_data(r, 5000, 1000);		/* a hole more */
+	assert_true(told_apart(r));
+	rig_free(r);
+}
+
+static void who_has_no_sack_hears_of_each_segment_out_of_order(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.sack_ok = false;
+	r = rig_new(&b);
+	for (uint32_t i = 1; i <= 3; i++) {
+		rig_data(r, 1000 * i, 1000);
+		assert_true(told_apart(r));
+		assert_int_equal(r->out.ack, RIG_PEER);
+	}
+	assert_false(rig_tx(r));
+	rig_data(r, 0, 1000);
+	assert_true(told_apart(r));
+	assert_int_equal(r->out.ack - RIG_PEER, 4000);
+	rig_data(r, 4000, 1000);		/* nothing is wrong any more */
+	assert_false(r->todo & TCP_DO_ACK);
+	rig_free(r);
+}
+
 static void bytes_beyond_the_window_are_not_taken(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -562,6 +635,30 @@ static void an_old_timestamp_is_refused_and_answered(void **state)
 	rig_free(r);
 }
 
+static void a_timestamp_one_tick_old_is_good_and_not_echoed(void **state)
+{
+	struct rig *r = rig_new(NULL);
+	struct tcp_seg s;
+	uint32_t recent;
+
+	(void)state;
+	rig_pass(r, 1000 * MS);
+	rig_data(r, 0, 100);
+	rig_drain(r);
+	recent = r->tcp.ts_recent;
+	s = rig_seg(r, 100, 100, 0);
+	s.tsval--;
+	rig_rx(r, &s);
+	assert_int_equal(r->tcp.rcv_nxt - RIG_PEER, 200);
+	assert_int_equal(r->tcp.ts_recent, recent);
+	rig_drain(r);
+	s = rig_seg(r, 200, 100, 0);
+	s.tsval -= 2;
+	rig_rx(r, &s);
+	assert_int_equal(r->tcp.rcv_nxt - RIG_PEER, 200);
+	rig_free(r);
+}
+
 static void urgent_data_asks_for_linux_and_is_not_taken(void **state)
 {
 	struct rig *r = rig_new(NULL);
@@ -766,6 +863,9 @@ int main(void)
 		cmocka_unit_test(copies_that_do_not_touch_get_an_ack_each),
 		cmocka_unit_test(a_scale_too_large_for_the_buffer_does_not_close_the_window),
 		cmocka_unit_test(a_segment_with_an_old_ack_has_a_fresh_timestamp),
+		cmocka_unit_test(what_fills_a_hole_is_acknowledged_before_its_copy_comes),
+		cmocka_unit_test(what_adds_to_a_run_is_told_when_all_is_taken),
+		cmocka_unit_test(who_has_no_sack_hears_of_each_segment_out_of_order),
 		cmocka_unit_test(bytes_beyond_the_window_are_not_taken),
 		cmocka_unit_test(the_first_sixteen_acks_are_quick_then_they_wait),
 		cmocka_unit_test(every_second_full_segment_is_acknowledged),
@@ -779,6 +879,7 @@ int main(void)
 		cmocka_unit_test(one_challenge_is_sent_in_half_a_second),
 		cmocka_unit_test(an_ack_of_what_was_never_sent_is_challenged),
 		cmocka_unit_test(an_old_timestamp_is_refused_and_answered),
+		cmocka_unit_test(a_timestamp_one_tick_old_is_good_and_not_echoed),
 		cmocka_unit_test(urgent_data_asks_for_linux_and_is_not_taken),
 		cmocka_unit_test(data_for_nobody_aborts),
 		cmocka_unit_test(congestion_is_echoed_until_the_peer_has_heard),

@@ -161,6 +161,16 @@ static bool send_some(struct fast *t, struct flow *f)
 	return false;
 }
 
+/* Without a frame for them they stay due. */
+void output_acks(struct fast *t, struct flow *f)
+{
+	struct tcp_out o;
+	uint8_t *frame;
+
+	while ((frame = tx_frame(t)) && tcp_ack(&f->tcp, t->now_ns, &o))
+		emit(t, f, &o, frame);
+}
+
 static void die(struct fast *t, struct flow *f, bool to_tell)
 {
 	f->phase = FLOW_DEAD;

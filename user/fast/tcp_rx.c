@@ -21,9 +21,12 @@
 
 #define TS_STALE_NS	(24 * 86400 * 1000000000ULL)	/* RFC 7323 5.5: it may have wrapped */
 
+/* Older than what we know. By one tick is not (Linux's TCP_PAWS_WINDOW): where a path reorders, what
+ * was sent last before something else was sent again may come after it.
+ */
 static bool ts_is_old(const struct tcp *t, const struct tcp_seg *s)
 {
-	return t->flags & T_TS && s->has_ts && seq_before(s->tsval, t->ts_recent);
+	return t->flags & T_TS && s->has_ts && seq_before(s->tsval, t->ts_recent - 1);
 }
 
 /* RFC 7323 4.3: the segment that covers what we acknowledged last sets what we echo. Data does,
@@ -33,7 +36,8 @@ static bool ts_is_old(const struct tcp *t, const struct tcp_seg *s)
  */
 static void take_ts(struct tcp *t, const struct tcp_seg *s)
 {
-	if (t->flags & T_TS && s->has_ts && !seq_after(s->seq, t->rcv_wup))
+	if (t->flags & T_TS && s->has_ts && !seq_after(s->seq, t->rcv_wup) &&
+	    s->tsval != t->ts_recent - 1)
 		t->ts_recent = s->tsval;
 }
 
@@ -263,9 +267,21 @@ static uint32_t take_data(struct tcp *t, const struct tcp_seg *s, uint64_t now_n
 	return todo | take_fin(t, now_ns);
 }
 
+/* What arrived out of order, filled a hole or was a copy gets an ACK of its own, whatever comes with
+ * it. If that filled the hole which the next one is a copy of, one ACK for both would echo the
+ * copy's timestamp, and the peer could not see that it resent for nothing. Bytes that only add to
+ * a run can be told with the next ones; but who has no SACK counts these ACKs.
+ */
+static bool told_apart(const struct tcp *t, uint32_t holes, uint32_t nxt)
+{
+	if (!(t->flags & T_ACK_NOW) || !(holes | t->nrange | (t->flags & T_DSACK)))
+		return false;
+	return !(t->flags & T_SACK) || t->flags & T_DSACK || t->nrange != holes || t->rcv_nxt != nxt;
+}
+
 uint32_t tcp_rx(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 {
-	uint32_t todo;
+	uint32_t todo, holes = t->nrange, nxt = t->rcv_nxt;
 
 	if (t->flags & T_DEAD)
 		return 0;
@@ -285,5 +301,7 @@ uint32_t tcp_rx(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 		return todo | TCP_DO_ODD;
 	measure_drs(t, s, now_ns);
 	todo |= take_data(t, s, now_ns);
+	if (told_apart(t, holes, nxt))
+		todo |= TCP_DO_ACK;
 	return t->flags & T_DEAD ? todo : todo | tcp_output_due(t);
 }

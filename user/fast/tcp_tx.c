@@ -439,6 +439,17 @@ static void send_ce_ack(struct tcp *t, uint64_t now_ns, struct tcp_out *o)
 	t->ack_at = ack_at;
 }
 
+bool tcp_ack(struct tcp *t, uint64_t now_ns, struct tcp_out *ret_out)
+{
+	if (t->flags & T_DEAD || !(t->flags & T_ACK_NOW))
+		return false;
+	if (t->nce)
+		send_ce_ack(t, now_ns, ret_out);
+	else
+		fill_out(t, ret_out, now_ns, t->snd_nxt, 0);
+	return true;
+}
+
 bool tcp_tx(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *ret_out)
 {
 	if (t->flags & T_DEAD)
