@@ -22,6 +22,10 @@
  * produced: write, full fence, exchange the sleep word with 0, wake if it was set. So
  * one wake a batch, and none towards somebody awake.
  *
+ * Yields. Who shares a fast thread's CPU may say TP_YIELDS in place of TP_ASLEEP, stay runnable and
+ * yield the CPU to it for a moment before it sleeps; the thread yields back when there is news. A yield
+ * may do nothing, so nobody relies on one: who said TP_YIELDS looks for news whenever it runs.
+ *
  * Writing while a flow goes back to Linux. taspilotd stores state = LEAVING, full fence, and only
  * then takes the last look at tx_head. So a writer stores tx_head, full fence, looks at state: if
  * it is FAST still, these bytes will go by the pipe. If not, it waits for LINUX; what stands in
@@ -40,7 +44,7 @@
 
 #define TP_LINE		64
 #define TP_SHM_MAGIC	0x31746f6c69707361ULL	/* "aspilot1" */
-#define TP_SHM_VERSION	1
+#define TP_SHM_VERSION	2
 #define TP_SLOTS	16384U		/* connections a region can hold, power of two */
 #define TP_MAX_THREADS	16U		/* fast threads */
 #define TP_MAX_CTX	64U		/* waiters: a bit each in tp_slot.notify */
@@ -61,6 +65,12 @@ struct tp_region {
 	_Atomic uint32_t closing;			/* 1: detach under way, claim no more */
 };
 
+/* Sleep words of a program: those of contexts and of slots. */
+#define TP_AWAKE	0U
+#define TP_ASLEEP	1U			/* in the kernel: wake it */
+#define TP_YIELDS	2U			/* has nothing to do, yields CPU word >> 2 */
+#define TP_YIELDS_ON(cpu) ((uint32_t)(cpu) << 2 | TP_YIELDS)
+
 /* Program -> fast thread. Many threads of the program put, one fast thread takes.
  *
  *	pos = fetch_add(head, 1); store-release entry[pos % slots] = slot index + 1
@@ -77,6 +87,8 @@ struct tp_lane {
 	alignas(TP_LINE) _Atomic uint32_t head;		/* program (atomic add) */
 	alignas(TP_LINE) _Atomic uint32_t tail;		/* fast thread */
 	alignas(TP_LINE) _Atomic uint32_t sleep;	/* both: thread sets, waker clears */
+	_Atomic uint32_t yields_on;			/* fast thread: its CPU + 1, if it yields; else 0 */
+	_Atomic uint32_t yielded;			/* fast thread: counts its yields */
 	alignas(TP_LINE) _Atomic uint32_t entry[TP_SLOTS];	/* program sets, thread clears */
 };
 
@@ -147,8 +159,8 @@ struct tp_slot {
 	/* line 2: both, by atomic exchange only */
 	alignas(TP_LINE) _Atomic uint64_t pending;	/* bit c: stands in c's queue */
 	_Atomic uint32_t kicked;			/* stands in the lane */
-	_Atomic uint32_t rx_wait;			/* futex: a reader sleeps on it */
-	_Atomic uint32_t tx_wait;			/* futex: a writer sleeps on it */
+	_Atomic uint32_t rx_wait;			/* futex, TP_ASLEEP: a reader sleeps on it */
+	_Atomic uint32_t tx_wait;			/* futex, TP_ASLEEP: a writer sleeps on it */
 	_Atomic uint32_t rx_lock, tx_lock;		/* program's, by tid; TP_LOCK_DAEMON: ours */
 
 	/* line 3: the slow path writes; constant while state is FAST */

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -156,7 +157,9 @@ static int fake_claim(struct fake *f, struct fake_region *r, struct tp_ctl *m)
 
 static void fake_wake(_Atomic uint32_t *word)
 {
-	if (atomic_exchange(word, 0))
+	uint32_t was = atomic_exchange(word, TP_AWAKE);
+
+	if (was && (was & 3) != TP_YIELDS)
 		syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
@@ -167,6 +170,7 @@ static void fake_notify(struct fake_flow *w)
 
 	for (uint32_t c = 0; c < w->r->ctxs; c++) {
 		struct tp_ctx *ctx = tp_ctx_at(w->r->base, &w->r->geo, c);
+		uint32_t was;
 
 		if (fresh >> c & 1) {
 			struct tp_ctx_queue *q = &ctx->queue[0];
@@ -175,7 +179,8 @@ static void fake_notify(struct fake_flow *w)
 			atomic_store(&q->entry[head & (TP_SLOTS - 1)], w->index);
 			atomic_store(&q->head, head + 1);
 		}
-		if (want >> c & 1 && atomic_exchange(&ctx->sleep, 0))
+		was = want >> c & 1 ? atomic_exchange(&ctx->sleep, TP_AWAKE) : TP_AWAKE;
+		if (was && (was & 3) != TP_YIELDS)
 			(void)!write(w->r->ctx_fd[c], &one, sizeof(one));
 	}
 	fake_wake(&w->s->rx_wait);
@@ -417,6 +422,17 @@ static void fake_sleep_word(struct fake *f, uint32_t value)
 	fake_fence();
 }
 
+/* As a fast thread does on whatever CPU this is. */
+static void fake_yield(struct fake *f)
+{
+	for (uint32_t i = 0; i < f->regions; i++)
+		atomic_store(&tp_lane_at(f->region[i].base, &f->region[i].geo, 0)->yields_on,
+			     (uint32_t)sched_getcpu() + 1);
+	sched_yield();
+	for (uint32_t i = 0; i < f->regions; i++)
+		atomic_fetch_add(&tp_lane_at(f->region[i].base, &f->region[i].geo, 0)->yielded, 1);
+}
+
 /* One line of /proc/net/tcp: has the end that @w is got the peer's FIN? */
 static void fake_closing(struct fake *f)
 {
@@ -512,6 +528,7 @@ static void fake_turn(struct fake *f)
 		f->link[f->links++] = accept4(f->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	fake_lanes(f);
 	fake_deliver(f);
+	fake_yield(f);
 	fake_finish_leaving(f);
 	fake_closing(f);
 }

@@ -232,6 +232,43 @@ static void futex_sleepers_of_a_slot_are_woken(void **state)
 	assert_int_equal(slot_at(9)->tx_wait, 1);
 }
 
+static void who_yields_is_told_of_and_not_woken(void **state)
+{
+	(void)state;
+	ctx_at(0)->sleep = TP_YIELDS_ON(5);
+	slot_at(8)->notify = 1;
+	slot_at(9)->rx_wait = TP_YIELDS_ON(6);
+	assert_int_equal(appq_gave(q), 0);
+	appq_notify(q, 8);
+	assert_int_equal(appq_flush(q), 0);
+	assert_int_equal(ctx_at(0)->sleep, TP_AWAKE);
+	assert_int_equal(wakes_of(0), 0);
+	assert_int_equal(appq_gave(q), 6);
+	assert_int_equal(appq_gave(q), 0);
+	appq_notify(q, 9);
+	assert_int_equal(appq_flush(q), 0);
+	assert_int_equal(slot_at(9)->rx_wait, TP_AWAKE);
+	assert_int_equal(appq_gave(q), 7);
+	/* it is at work until it yields again, or sleeps */
+	ctx_at(0)->cpu = 5;
+	assert_true(appq_awake_on(q, 5));
+	slot_at(9)->rx_wait = TP_YIELDS_ON(5);
+	assert_true(appq_awake_on(q, 5));
+	ctx_at(0)->sleep = TP_YIELDS_ON(5);
+	assert_false(appq_awake_on(q, 5));
+}
+
+static void a_program_hears_where_the_thread_yields(void **state)
+{
+	(void)state;
+	assert_int_equal(q->lane->yields_on, 0);
+	appq_yields_on(q, 3);
+	assert_int_equal(q->lane->yields_on, 3);
+	appq_yielded(q);
+	appq_yielded(q);
+	assert_int_equal(q->lane->yielded, 2);
+}
+
 static void a_context_counts_as_awake_until_it_sleeps(void **state)
 {
 	(void)state;
@@ -335,6 +372,8 @@ int main(void)
 		T(a_context_that_does_not_exist_is_not_touched),
 		T(a_sleeper_is_woken_once_a_batch_and_nobody_else),
 		T(futex_sleepers_of_a_slot_are_woken),
+		T(who_yields_is_told_of_and_not_woken),
+		T(a_program_hears_where_the_thread_yields),
 		T(a_context_counts_as_awake_until_it_sleeps),
 		T(who_never_sleeps_again_can_be_forgotten),
 		T(an_eventfd_that_blocks_holds_the_thread_only_for_a_while),

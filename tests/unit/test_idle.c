@@ -173,7 +173,7 @@ static void on_a_cpu_that_others_use_spins_become_rare(void **state)
 	assert_false(idle_is_shared(&i, at));
 	at = arrivals(&i, at, 100, 20);
 	assert_int_equal(preempted(&i, &at, 1), 1);
-	assert_int_equal(i.shared_ns, IDLE_SHARED_NS);
+	assert_int_equal(i.shared.ns, BACKOFF_FIRST_NS);
 }
 
 /* A program at work ends a wait by its kick, or time does; if it ends much later we stood behind somebody. */
@@ -190,11 +190,26 @@ static void a_wait_for_a_kick_that_ends_late_tells_of_others(void **state)
 	assert_false(idle_is_shared(&i, at));
 	idle_waited_kick(&i, at, at + IDLE_KICK_NS + IDLE_LEAP_NS + US);
 	at += IDLE_KICK_NS + IDLE_LEAP_NS + US;
-	assert_true(idle_is_shared(&i, at + IDLE_SHARED_NS - 1));
-	assert_false(idle_is_shared(&i, at + IDLE_SHARED_NS));
+	assert_true(idle_is_shared(&i, at + BACKOFF_FIRST_NS - 1));
+	assert_false(idle_is_shared(&i, at + BACKOFF_FIRST_NS));
 	/* one that belongs to the same time does not make it longer */
 	idle_waited_kick(&i, at, at + 3000 * US);
-	assert_false(idle_is_shared(&i, at + IDLE_SHARED_NS));
+	assert_false(idle_is_shared(&i, at + BACKOFF_FIRST_NS));
+}
+
+/* The program that is woken runs at once, and when it sleeps a third task has the CPU before us. */
+static void a_wake_up_that_ends_late_tells_of_others(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	at = arrivals(&i, 1, 100, 20);
+	idle_woke(&i, at, at + 100 * US);
+	assert_false(idle_is_shared(&i, at + 100 * US));
+	idle_woke(&i, at, at + 4000 * US);
+	assert_true(idle_is_shared(&i, at + 4000 * US));
 }
 
 static void the_slow_thread_on_our_cpu_is_not_kept_from_it(void **state)
@@ -236,6 +251,7 @@ int main(void)
 		cmocka_unit_test(when_the_peer_gets_quicker_spinning_comes_back),
 		cmocka_unit_test(on_a_cpu_that_others_use_spins_become_rare),
 		cmocka_unit_test(a_wait_for_a_kick_that_ends_late_tells_of_others),
+		cmocka_unit_test(a_wake_up_that_ends_late_tells_of_others),
 		cmocka_unit_test(the_slow_thread_on_our_cpu_is_not_kept_from_it),
 		cmocka_unit_test(busy_always_spins_and_event_never),
 	};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* needs: user/shim/init.c user/shim/intercept.c user/shim/fdtable.c user/shim/lock.c */
 /* needs: user/shim/ctl.c user/shim/region.c user/shim/sock.c user/shim/young.c user/shim/io.c user/shim/copy.c */
-/* needs: user/shim/wait.c user/shim/epoll.c user/shim/epset.c user/shim/heart.c user/shim/kick.c user/shim/sleep.c */
+/* needs: user/shim/wait.c user/shim/epoll.c user/shim/epset.c user/shim/heart.c user/shim/kick.c user/shim/sleep.c user/shim/yield.c */
 /* needs: user/shim/fork.c user/shim/pool.c user/shim/signals.c user/shim/stdio.c user/shim/info.c user/shim/confine.c */
 /*
  * test_shim_fds.c - locks that know their owner, and the table of fds, without a daemon.

@@ -142,17 +142,29 @@ void appq_notify(struct appq *q, uint32_t slot)
 		q->wake[q->wake_n++] = slot;
 }
 
-static bool take_sleeper(_Atomic uint32_t *word)
+/* Who had nothing to do gets news: TP_ASLEEP, and is to be woken; or TP_YIELDS, and is only noted. */
+static uint32_t take_sleeper(struct appq *q, _Atomic uint32_t *word)
 {
-	return atomic_load_explicit(word, relaxed) && atomic_exchange(word, 0);
+	uint32_t was = atomic_load_explicit(word, relaxed);
+
+	if (was)
+		was = atomic_exchange(word, TP_AWAKE);
+	if ((was & 3) != TP_YIELDS)
+		return was ? TP_ASLEEP : TP_AWAKE;
+	q->gave = (was >> 2) + 1;
+	return TP_YIELDS;
 }
 
-static uint32_t wake_waiter(_Atomic uint32_t *word)
+/* Returns whether there was a waiter. */
+static bool wake_waiter(struct appq *q, _Atomic uint32_t *word, uint32_t *woken)
 {
-	if (!take_sleeper(word))
-		return 0;
-	syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
-	return 1;
+	uint32_t was = take_sleeper(q, word);
+
+	if (was == TP_ASLEEP) {
+		syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+		++*woken;
+	}
+	return was != TP_AWAKE;
 }
 
 static void wake_context(struct appq *q, uint32_t c)
@@ -187,7 +199,7 @@ static uint32_t wake_contexts(struct appq *q)
 	for (uint64_t left = q->ctx_given; left; left &= left - 1) {
 		uint32_t c = (uint32_t)__builtin_ctzll(left);
 
-		if (!take_sleeper(&tp_ctx_at(q->base, &q->geo, c)->sleep))
+		if (take_sleeper(q, &tp_ctx_at(q->base, &q->geo, c)->sleep) != TP_ASLEEP)
 			continue;
 		wake_context(q, c);
 		woken++;
@@ -208,13 +220,13 @@ uint32_t appq_flush(struct appq *q)
 	woken = wake_contexts(q);
 	for (uint32_t i = 0; i < q->wake_n; i++) {
 		struct tp_slot *s = appq_slot(q, q->wake[i]);
-		uint32_t n = wake_waiter(&s->rx_wait) + wake_waiter(&s->tx_wait);
+		bool reader = wake_waiter(q, &s->rx_wait, &woken);
+		bool writer = wake_waiter(q, &s->tx_wait, &woken);
 
-		if (n) {
+		if (reader || writer) {
 			q->slot_busy = q->wake[i];
 			q->has_slot_busy = true;
 		}
-		woken += n;
 	}
 	q->wake_n = 0;
 	return woken;

@@ -42,8 +42,10 @@ struct appq {
 	uint64_t ctx_busy;		/* got events and was not yet seen asleep since */
 	uint32_t slot_busy;		/* the slot whose sleeper was woken last */
 	bool has_slot_busy;		/* and who did not sleep on it since */
+	uint32_t gave;			/* CPU + 1 of somebody who yields and has news now; 0 nobody */
 	_Atomic uint64_t waking;	/* the write under way: count << 8 | context, 0 none */
 	uint64_t wakes;			/* writes so far */
+	uint32_t yields;		/* so many */
 	uint32_t *wake;			/* slots whose sleepers to look for in this batch */
 	uint32_t wake_n, wake_max;
 
@@ -72,6 +74,14 @@ bool appq_pending(const struct appq *q);
 void appq_notify(struct appq *q, uint32_t slot);
 /* End of a batch. Returns the number of wakes. */
 uint32_t appq_flush(struct appq *q);
+/* The CPU + 1 of somebody who yields and got news since the last call; 0: nobody. Of several, one. */
+static inline uint32_t appq_gave(struct appq *q)
+{
+	uint32_t where = q->gave;
+
+	q->gave = 0;
+	return where;
+}
 
 /* By the slow thread, now and then. An eventfd is the program's too: it can make it block, and
  * its counter full. A thread that has hung in the same write since the last look is freed,
@@ -88,6 +98,19 @@ void appq_forget_awake(struct appq *q);
 static inline void appq_sleep(struct appq *q, uint32_t how)
 {
 	atomic_store_explicit(&q->lane->sleep, how, memory_order_relaxed);
+}
+
+/* Where we yield, CPU + 1; 0: nowhere. */
+static inline void appq_yields_on(struct appq *q, uint32_t where)
+{
+	if (atomic_load_explicit(&q->lane->yields_on, memory_order_relaxed) != where)
+		atomic_store_explicit(&q->lane->yields_on, where, memory_order_relaxed);
+}
+
+/* Announce that we did. */
+static inline void appq_yielded(struct appq *q)
+{
+	atomic_store_explicit(&q->lane->yielded, ++q->yields, memory_order_relaxed);
 }
 
 static inline struct tp_slot *appq_slot(const struct appq *q, uint32_t slot)

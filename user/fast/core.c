@@ -25,6 +25,7 @@
 
 #define SHARED_NICE	(-15)		/* of a thread that shares its CPU: comes before a task of nice 0 */
 #define SPIN_LOOKS	16		/* between two looks at the clock, the timers and what was sent */
+#define YIELD_TRIES	4		/* in a row, until a program has run */
 #define TX_RETRY_NS	50000ULL	/* the kernel did not take our frames: try again after */
 
 static void kicked(struct fast *t, struct appq *q, uint32_t slot)
@@ -100,10 +101,81 @@ static uint32_t fire_timers(struct fast *t)
 	return n;
 }
 
+/* Somebody who yields on CPU @where - 1 has news: which thread is it that spins there? */
+static void nudge(struct fast *t, uint32_t where)
+{
+	for (uint32_t i = 0; i < t->set->threads; i++) {
+		struct fast *other = t->set->thread[i];
+
+		if (atomic_load_explicit(&other->yields_on, memory_order_relaxed) == where)
+			atomic_store_explicit(&other->nudged, true, memory_order_relaxed);
+	}
+}
+
+/* Who is woken may run before us, and a third task after it. */
 static void wake_programs(struct fast *t)
 {
+	uint64_t since = clock_ns();
+	uint32_t woken = 0;
+
+	for (struct appq *q = t->appqs; q; q = q->next) {
+		uint32_t where;
+
+		woken += appq_flush(q);
+		where = appq_gave(q);
+		if (where && where != t->cpu + 1)
+			nudge(t, where);
+	}
+	stats_add(&t->stats.wakes, woken);
+	if (woken)
+		idle_woke(&t->idle, since, clock_ns());
+}
+
+static bool program_works(struct fast *t)
+{
 	for (struct appq *q = t->appqs; q; q = q->next)
-		stats_add(&t->stats.wakes, appq_flush(q));
+		if (appq_awake_on(q, t->cpu))
+			return true;
+	return false;
+}
+
+/* Let those on our CPU run who yield to us, or whom we have woken: @given, they have news; or it is time
+ * that they may go to sleep. The scheduler takes a slice of whoever yields: where a program yielded more
+ * often than we, its next turn is a few yields of ours away.
+ */
+static void yield(struct fast *t, bool given)
+{
+	uint64_t since = clock_ns();
+	bool works;
+	int tries = 0;
+
+	atomic_store_explicit(&t->nudged, false, memory_order_relaxed);
+	do {
+		(void)sched_yield();
+		works = given && program_works(t);
+	} while (works && ++tries < YIELD_TRIES);
+	t->yielded_ns = clock_ns();
+	stats_add(&t->stats.yields, 1);
+	for (struct appq *q = t->appqs; q; q = q->next)
+		appq_yielded(q);
+	yield_took(&t->yield, since, t->yielded_ns);
+	if (given)
+		yield_brought(&t->yield, t->yielded_ns, !works);
+}
+
+static bool work_waits(struct fast *t)
+{
+	if (spsc_peek(&t->cmds) || xio_rx_pending(&t->xio))
+		return true;
+	for (uint32_t i = 0; i < t->set->threads; i++)
+		if (i != t->index && spsc_peek(&t->handed[i]))
+			return true;
+	if (atomic_load_explicit(&t->nudged, memory_order_relaxed))
+		return true;
+	for (struct appq *q = t->appqs; q; q = q->next)
+		if (appq_pending(q))
+			return true;
+	return atomic_load_explicit(&t->set->stop, memory_order_relaxed);
 }
 
 /* Returns whether anything was done. */
@@ -138,28 +210,13 @@ static bool turn(struct fast *t)
 	return true;
 }
 
-static bool work_waits(struct fast *t)
-{
-	if (spsc_peek(&t->cmds) || xio_rx_pending(&t->xio))
-		return true;
-	for (uint32_t i = 0; i < t->set->threads; i++)
-		if (i != t->index && spsc_peek(&t->handed[i]))
-			return true;
-	for (struct appq *q = t->appqs; q; q = q->next)
-		if (appq_pending(q))
-			return true;
-	return atomic_load_explicit(&t->set->stop, memory_order_relaxed);
-}
-
 static enum idle_other who_works(struct fast *t)
 {
 	const _Atomic uint32_t *slow = t->set->cfg.slow_cpu;
-	uint32_t cpu = (uint32_t)sched_getcpu();
 
-	for (struct appq *q = t->appqs; q; q = q->next)
-		if (appq_awake_on(q, cpu))
-			return IDLE_PROGRAM;
-	if (slow && atomic_load_explicit(slow, memory_order_relaxed) == cpu + 1)
+	if (program_works(t))
+		return IDLE_PROGRAM;
+	if (slow && atomic_load_explicit(slow, memory_order_relaxed) == t->cpu + 1)
 		return IDLE_SLOW;
 	return IDLE_NOBODY;
 }
@@ -209,20 +266,44 @@ static void share_cpu(struct fast *t, bool shared)
 		(void)cpu_session_nice(s->session_nice);
 }
 
-/* A whole turn in vain takes longer than these looks, and the frame would wait for half of it. */
+/* A whole turn in vain takes longer than these looks, and the frame would wait for half of it. Who yields
+ * to us for long must come to look at what else it waits for.
+ */
 static void spin(struct fast *t)
 {
 	for (int i = 0; i < SPIN_LOOKS && !work_waits(t); i++)
 		__builtin_ia32_pause();
+	if (t->yields_on && t->now_ns - t->yielded_ns > IDLE_SPIN_NS)
+		yield(t, false);
+}
+
+static void say_where_we_yield(struct fast *t)
+{
+	bool may = t->set->cfg.poll != FAST_POLL_EVENT && !t->shares_cpu &&
+		   yield_may(&t->yield, t->now_ns);
+	uint32_t where = may ? t->cpu + 1 : 0;
+
+	atomic_store_explicit(&t->yields_on, where, memory_order_relaxed);
+	for (struct appq *q = t->appqs; q; q = q->next)
+		appq_yields_on(q, where);
 }
 
 static void idle(struct fast *t)
 {
-	enum idle_how how = idle_next(&t->idle, t->now_ns, who_works(t));
+	enum idle_how how;
 
+	if (atomic_load_explicit(&t->nudged, memory_order_relaxed))
+		yield(t, false);
+	t->cpu = (uint32_t)sched_getcpu();
+	how = idle_next(&t->idle, t->now_ns, who_works(t));
 	share_cpu(t, idle_is_shared(&t->idle, t->now_ns));
+	say_where_we_yield(t);
 	if (how == IDLE_SPIN) {
 		spin(t);
+		return;
+	}
+	if (how == IDLE_WAIT_KICK && t->yields_on) {
+		yield(t, true);
 		return;
 	}
 	announce(t, how == IDLE_WAIT_KICK ? TP_THREAD_WAIT_KICK : TP_THREAD_BLOCKED);

@@ -171,7 +171,7 @@ bool fast_recv(struct fast_set *s, struct fast_event *ret_event);
 struct fast_stats {
 	uint64_t rx_segments, tx_segments, rx_bytes, tx_bytes, retransmits, ooo;
 	uint64_t rx_bad_csum, rx_bad, rx_stray, tx_full, handed_over;
-	uint64_t wakes, kicks, sleeps, flows;
+	uint64_t wakes, yields, kicks, sleeps, flows;
 };
 void fast_get_stats(const struct fast_set *s, struct fast_stats *ret_stats);
 /* Those of one. */

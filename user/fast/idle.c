@@ -20,17 +20,11 @@ static void spun(struct idle *i, bool paid)
 		i->skips = IDLE_SKIPS;
 }
 
-/* Has somebody else had the CPU since @since_ns? The pause doubles unless the last one is long past. */
+/* Has somebody else had the CPU since @since_ns? */
 static void note_leap(struct idle *i, uint64_t since_ns, uint64_t now_ns)
 {
-	bool again = now_ns - i->shared_until_ns < 8 * i->shared_ns;
-
-	if (now_ns - since_ns <= IDLE_LEAP_NS || now_ns < i->shared_until_ns)
-		return;
-	i->shared_ns = again ? 2 * i->shared_ns : IDLE_SHARED_NS;
-	if (i->shared_ns > IDLE_SHARED_MAX_NS)
-		i->shared_ns = IDLE_SHARED_MAX_NS;
-	i->shared_until_ns = now_ns + i->shared_ns;
+	if (now_ns - since_ns > IDLE_LEAP_NS)
+		backoff_begin(&i->shared, now_ns);
 }
 
 void idle_worked(struct idle *i, uint64_t now_ns, bool frames)
@@ -61,7 +55,7 @@ static uint64_t spin_ns(const struct idle *i)
 /* At the begin of an idle time: does it begin with a spin? */
 static bool may_spin(struct idle *i, uint64_t now_ns)
 {
-	if (!spin_ns(i) || now_ns < i->shared_until_ns)
+	if (!spin_ns(i) || idle_is_shared(i, now_ns))
 		return false;
 	if (i->pays >= IDLE_PAYS)
 		return true;
@@ -108,4 +102,9 @@ void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns)
 {
 	if (now_ns > since_ns + IDLE_KICK_NS)
 		note_leap(i, since_ns + IDLE_KICK_NS, now_ns);
+}
+
+void idle_woke(struct idle *i, uint64_t since_ns, uint64_t now_ns)
+{
+	note_leap(i, since_ns, now_ns);
 }

@@ -12,11 +12,10 @@
  * A wake across cores costs its waker 12 us and its target 20-40 us (COSTS in
  * docs/performance.md): spinning avoids both for as long as the next frame is near. How
  * near, the gaps between the last arrivals say. Whether it pays, the last spins say: if
- * most end without a frame, there are none for a while, then a few to try. There is no
- * sched_yield: it would cost milliseconds as soon as somebody else's task is on the CPU.
+ * most end without a frame, there are none for a while, then a few to try.
  *
  * Somebody else's task shows in the clock: a spin in which time leaps was preempted, a wait for
- * a kick that ends late stood behind the other. Then spinning only uses up our share of the CPU,
+ * a kick that ends late stood behind the other, and so did a wake-up that let the program run before us. Then spinning only uses up our share of the CPU,
  * and the next wait for it is a whole slice of the other. So no spins for a while, which doubles
  * as long as it happens again. Meanwhile the thread comes before others (a nice value), as
  * softirqs do, whose work it does: it takes two turns a request, and the other would get a whole
@@ -31,6 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backoff.h"
 #include "fast.h"
 
 #define IDLE_SPIN_NS	50000ULL	/* longest spin */
@@ -44,8 +44,6 @@
 #define IDLE_TRY	160U		/* what a new try starts with: some five spins in vain */
 #define IDLE_SKIPS	64U		/* idle times without a spin between two tries */
 #define IDLE_LEAP_NS	300000ULL	/* between two looks at the clock: we were preempted */
-#define IDLE_SHARED_NS	50000000ULL	/* no spins for so long after that, at first */
-#define IDLE_SHARED_MAX_NS 2000000000ULL
 
 enum idle_how { IDLE_SPIN, IDLE_WAIT_KICK, IDLE_BLOCK };
 
@@ -59,8 +57,7 @@ struct idle {
 	uint32_t skips;			/* idle times until the next try */
 	bool spinning;			/* this idle time began with a spin */
 	uint64_t looked_ns;		/* of this spin: last look at the clock */
-	uint64_t shared_until_ns;	/* the CPU is shared: no spins until then */
-	uint64_t shared_ns;		/* for how long the last time */
+	struct backoff shared;		/* the CPU is: no spins */
 };
 
 /* Who has work on our CPU, apart from us. */
@@ -71,12 +68,14 @@ void idle_init(struct idle *i, enum fast_poll poll);
 void idle_worked(struct idle *i, uint64_t now_ns, bool frames);
 /* A turn did nothing. */
 enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other);
+/* Programs have been woken; it took until now. */
+void idle_woke(struct idle *i, uint64_t since_ns, uint64_t now_ns);
 /* A WAIT_KICK is over. */
 void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns);
 /* Somebody else wants the CPU all the time. */
 static inline bool idle_is_shared(const struct idle *i, uint64_t now_ns)
 {
-	return now_ns < i->shared_until_ns;
+	return backoff_lasts(&i->shared, now_ns);
 }
 /* The programs that we waited for seem not to come back to us. */
 static inline bool idle_gave_up(const struct idle *i) { return i->kicks >= IDLE_KICKS; }

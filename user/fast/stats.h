@@ -15,7 +15,7 @@
 #define STATS(X)									\
 	X(rx_segments) X(tx_segments) X(rx_bytes) X(tx_bytes) X(retransmits) X(ooo)	\
 	X(rx_bad_csum) X(rx_bad) X(rx_stray) X(tx_full) X(handed_over)			\
-	X(wakes) X(kicks) X(sleeps) X(flows)
+	X(wakes) X(yields) X(kicks) X(sleeps) X(flows)
 
 struct stats {
 #define X(name) _Atomic uint64_t name;

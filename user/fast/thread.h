@@ -30,6 +30,7 @@
 #include "timer.h"
 #include "wake.h"
 #include "xio.h"
+#include "yield.h"
 
 #define FAST_CMDS	4096U		/* entries of the rings, powers of two */
 #define FAST_INJECTS	512U
@@ -86,6 +87,8 @@ struct fast {
 	struct spsc events, strays;	/* to the slow thread */
 	struct spsc handed[TP_MAX_THREADS];	/* [i]: frames from thread i */
 	struct wake wake;
+	alignas(TP_LINE) _Atomic bool nudged;	/* a fellow thread: somebody who yields here has news */
+	_Atomic uint32_t yields_on;	/* the thread: CPU + 1 where it yields; 0: it does not */
 
 	/* the thread's */
 	alignas(TP_LINE) uint64_t now_ns;
@@ -96,6 +99,9 @@ struct fast {
 	struct timer_wheel wheel;
 	struct flow_table flows;
 	struct idle idle;
+	struct yield yield;
+	uint64_t yielded_ns;		/* when last */
+	uint32_t cpu;			/* where we were at the last idle time */
 	bool shares_cpu;		/* somebody else wants it: we come first */
 	struct xio xio;
 	struct gso gso;

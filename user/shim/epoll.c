@@ -10,10 +10,11 @@
  *   edge-triggered:  is reported if something came since the last report, and leaves;
  *   ONESHOT:         is reported and disarmed until MOD.
  *
- * To sleep, a thread sleeps in the kernel's epoll_wait of the same instance. The context's eventfd
- * is in it, edge-triggered and never read, so one write wakes one thread. Several threads
- * may wait on one instance: the sleep word stays set while any sleeps, and a thread
- * that leaves with entries still on the list wakes the next, as the kernel does.
+ * Who must wait yields for a moment to a fast thread on its CPU (yield.c). To sleep, it sleeps in the
+ * kernel's epoll_wait of the same instance. The context's eventfd is in it, edge-triggered and never
+ * read, so one write wakes one thread. Several threads may wait on one instance: the sleep word stays
+ * set while any sleeps, and a thread that leaves with entries still on the list wakes the next, as the
+ * kernel does.
  */
 #include <sched.h>
 
@@ -291,7 +292,7 @@ static void awake_on(struct epset *ep)
 bool ep_arm(struct epset *ep)
 {
 	atomic_fetch_add(&ep->sleepers, 1);
-	ep_sleep_words(ep, 1);
+	ep_sleep_words(ep, TP_ASLEEP);
 	full_fence();
 	return !ready_empty(ep) || queues_hold_news(ep);
 }
@@ -301,11 +302,11 @@ void ep_disarm(struct epset *ep)
 {
 	awake_on(ep);
 	if (atomic_fetch_sub(&ep->sleepers, 1) == 1) {
-		ep_sleep_words(ep, 0);
+		ep_sleep_words(ep, TP_AWAKE);
 		if (!atomic_load(&ep->sleepers))
 			return;
 	}
-	ep_sleep_words(ep, 1);
+	ep_sleep_words(ep, TP_ASLEEP);
 	full_fence();
 	if (queues_hold_news(ep))
 		ep_poke(ep);
@@ -330,6 +331,25 @@ static int sleep_in_kernel(int epfd, struct epset *ep, struct epoll_event *evs, 
 }
 
 static bool news(void *ep) { return queues_hold_news(ep); }
+
+/* Waits a moment without sleeping, by yields to a fast thread on our CPU. Not where others wait too, or
+ * where threads of several daemons bring news: each of these knows its own CPU only.
+ */
+static bool yield_for_news(struct epset *ep)
+{
+	struct ep_region *er = &ep->region[0];
+	struct yielding y;
+	bool got;
+
+	if (ep->regions != 1 || er->ctx < 0 || atomic_load(&ep->sleepers) ||
+	    !yield_begin(er->region, &y))
+		return false;
+	awake_on(ep);
+	yield_say(&y, &ep_ctx(er)->sleep);
+	got = yield_until(&y, news, ep);
+	yield_unsay(&y, &ep_ctx(er)->sleep);
+	return got;
+}
 
 /* Without waiting: ours, and every few calls at the latest the kernel's. They take turns in coming
  * first, so that neither can starve the other when @max is small. Who is about to sleep (@sleeps) looks
@@ -369,7 +389,8 @@ static int wait_once(int epfd, struct epset *ep, struct epoll_event *evs, int ma
 			kick_flush();
 		return n;
 	}
-	if (live && ep->regions && spin_for(ep->region[0].region, news, ep)) {
+	if (live && ep->regions &&
+	    (spin_for(ep->region[0].region, news, ep) || yield_for_news(ep))) {
 		n = take_ours(ep, evs, max);
 		if (n)
 			return n;
@@ -405,7 +426,7 @@ int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64
 		return kernel_wait(epfd, evs, max, 0, mask);
 	n = wait_once(epfd, ep, evs, max, deadline, mask);
 	if (unlikely(ep->nested)) {
-		ep_sleep_words(ep, 1);
+		ep_sleep_words(ep, TP_ASLEEP);
 		full_fence();
 		if (ep_ready(ep))
 			ep_poke(ep);

@@ -154,7 +154,8 @@ int ctx_get(struct conn *c)
 
 void ctx_put(struct region *r, int ctx)
 {
-	atomic_store_explicit(&region_ctx(r, (uint32_t)ctx)->sleep, 0, memory_order_relaxed);
+	atomic_store_explicit(&region_ctx(r, (uint32_t)ctx)->sleep, TP_AWAKE,
+			      memory_order_relaxed);
 	atomic_fetch_or_explicit(&r->ctx_idle, 1ULL << ctx, memory_order_release);
 }
 

@@ -222,6 +222,20 @@ void region_after_fork(void);
 int ctx_get(struct conn *c);		/* in c's region: index or -errno */
 void ctx_put(struct region *r, int ctx);
 
+/* ---- yielding to a fast thread on our CPU (yield.c) ------------------------------------- */
+
+struct yielding {
+	struct tp_lane *lane;		/* of the thread */
+	uint32_t word;			/* TP_YIELDS_ON our CPU */
+};
+
+/* Is there one that runs? Then say so in all sleep words of what we wait for, yield, and unsay it. */
+bool yield_begin(struct region *r, struct yielding *ret_y);
+void yield_say(const struct yielding *y, _Atomic uint32_t *word);
+void yield_unsay(const struct yielding *y, _Atomic uint32_t *word);
+/* Until @ready says so: true; or sleeping is better: false. */
+bool yield_until(const struct yielding *y, bool (*ready)(void *), void *arg);
+
 static inline struct tp_lane *region_lane(struct region *r, uint32_t thread)
 {
 	return tp_lane_at(r->base, &r->geo, thread);

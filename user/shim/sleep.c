@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * sleep.c - waiting for the fast thread: spin a little, then a futex.
+ * sleep.c - waiting for the fast thread: spin or yield a little, then a futex.
  *
  * Spinning pays only if the fast thread runs on another CPU; on ours it needs the CPU to bring what we
- * wait for, so we sleep at once and it wakes us. How long to spin follows how long the
- * last waits took: twice their average, at most 50 us, nothing when they are longer.
+ * wait for, so we yield to it (yield.c), or sleep at once and it wakes us. How long to spin follows how
+ * long the last waits took: twice their average, at most 50 us, nothing when they are longer.
  *
  * A futex without time limit is restarted by the kernel after a signal handler with SA_RESTART,
  * and one with a limit is not: exactly what recv(2) does without and with SO_RCVTIMEO. A sleep
@@ -132,6 +132,19 @@ static int nap(struct conn *c, _Atomic uint32_t *word, uint64_t deadline)
 	return err == -EINTR ? err : 0;
 }
 
+static bool yield_for_change(struct region *r, _Atomic uint32_t *word, struct watched *w)
+{
+	struct yielding y;
+	bool got;
+
+	if (!yield_begin(r, &y))
+		return false;
+	yield_say(&y, word);
+	got = yield_until(&y, watched_changed, w);
+	yield_unsay(&y, word);
+	return got;
+}
+
 int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 		  uint64_t deadline)
 {
@@ -141,11 +154,11 @@ int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 	int saved = errno, err;
 
 	kick_flush();
-	if (spin_for(c->region, watched_changed, &w))
+	if (spin_for(c->region, watched_changed, &w) || yield_for_change(c->region, word, &w))
 		return 0;
 
 	begin = now_ns();
-	atomic_store(word, 1);
+	atomic_store(word, TP_ASLEEP);
 	full_fence();
 	if (changed(fd, c, dir, s))
 		return 0;

@@ -38,6 +38,7 @@ static void report_fast(const struct fast_stats *f, struct text *t)
 	json_num(t, "tx_full", f->tx_full);
 	json_num(t, "handed_over", f->handed_over);
 	json_num(t, "wakes", f->wakes);
+	json_num(t, "yields", f->yields);
 	json_num(t, "kicks", f->kicks);
 	json_num(t, "sleeps", f->sleeps);
 	json_close(t, '}');

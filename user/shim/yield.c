@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * yield.c - yielding the CPU to the fast thread that shares it, instead of going to sleep.
+ *
+ * The thread brings what we wait for, and yields back. That is a switch each way; a sleep adds a wake-up
+ * and two ways through the kernel's epoll or futex. It pays for waits of some us, so it lasts 50 us at
+ * most. Then we sleep, and the thread finds us asleep.
+ *
+ *	sleep words: TP_YIELDS on this CPU
+ *	full fence, look
+ *	yield, look; again, until there is news, or time is up, or the thread sleeps itself
+ *
+ * A yield need not do anything (user/fast/yield.h). The thread counts those that it made: one of ours after
+ * which that count stands still did not let it run, or something else ran besides. After some of these we
+ * sleep, and the next waits do not begin with yields.
+ */
+#include <sched.h>
+
+#include "shim.h"
+
+#define YIELD_NS	50000U
+#define YIELD_VAIN	5U
+#define YIELD_SKIPS	64U
+
+static __thread uint32_t skips __attribute__((tls_model("initial-exec")));
+
+static struct tp_lane *lane_on(struct region *r, uint32_t cpu)
+{
+	for (uint32_t t = 0; t < r->geo.threads; t++) {
+		struct tp_lane *lane = region_lane(r, t);
+
+		if (atomic_load_explicit(&lane->yields_on, memory_order_relaxed) == cpu + 1)
+			return lane;
+	}
+	return NULL;
+}
+
+static bool thread_runs(struct tp_lane *lane)
+{
+	return atomic_load_explicit(&lane->sleep, memory_order_relaxed) == TP_THREAD_AWAKE;
+}
+
+bool yield_begin(struct region *r, struct yielding *ret_y)
+{
+	uint32_t cpu = (uint32_t)sched_getcpu();
+
+	if (confined || (skips && --skips))
+		return false;
+	ret_y->lane = lane_on(r, cpu);
+	ret_y->word = TP_YIELDS_ON(cpu);
+	return ret_y->lane && thread_runs(ret_y->lane);
+}
+
+void yield_say(const struct yielding *y, _Atomic uint32_t *word)
+{
+	uint32_t awake = TP_AWAKE;
+
+	(void)atomic_compare_exchange_strong(word, &awake, y->word);
+}
+
+void yield_unsay(const struct yielding *y, _Atomic uint32_t *word)
+{
+	uint32_t said = y->word;
+
+	(void)atomic_compare_exchange_strong(word, &said, TP_AWAKE);
+}
+
+bool yield_until(const struct yielding *y, bool (*ready)(void *), void *arg)
+{
+	uint32_t count = atomic_load_explicit(&y->lane->yielded, memory_order_relaxed), vain = 0;
+	uint64_t begin = now_ns();
+
+	full_fence();
+	if (ready(arg))
+		return true;
+	do {
+		uint32_t before = count;
+
+		sched_yield();
+		if (ready(arg))
+			return true;
+		count = atomic_load_explicit(&y->lane->yielded, memory_order_relaxed);
+		vain = count == before ? vain + 1 : 0;
+		if (vain == YIELD_VAIN) {
+			skips = YIELD_SKIPS;
+			return false;
+		}
+	} while (thread_runs(y->lane) && now_ns() - begin < YIELD_NS);
+	return false;
+}
