@@ -2,9 +2,13 @@
  *
  * cmd_attach.c - `taspilot attach`: start taspilotd and wait until it is ready.
  *
- * The daemon does the work. It is started in a session of its own, with its messages in
- * /run/taspilot/<ifname>/log; what it wrote there until it was ready, or gave up, is shown
- * here. It says "ok" through a pipe; the end of the pipe without it means that it failed.
+ * The daemon does the work. Its messages go to /run/taspilot/<ifname>/log; what it wrote there until
+ * it was ready, or gave up, is shown here. It says "ok" through a pipe; the end of the pipe without it
+ * means that it failed.
+ *
+ * It has a process group of its own, so that no key of a terminal reaches it, but it stays in our session:
+ * with autogroups (sched(7)) a fast thread can yield the CPU to programs of its own session only
+ * (user/fast/yield.h).
  */
 #include "cli.h"
 
@@ -98,7 +102,7 @@ static void become_daemon(const char *path, char **argv, int log_fd, int ready_f
 {
 	int null = open("/dev/null", O_RDONLY);
 
-	setsid();
+	setpgid(0, 0);
 	umask(022);
 	if (null < 0 || dup2(null, 0) < 0 || dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0 ||
 	    dup2(ready_fd, READY_FD) < 0 || chdir("/") < 0)

@@ -124,6 +124,23 @@ static void look_at_tracing(void)
 	fix("use a kernel with CONFIG_FUNCTION_TRACER; until then run such programs without taspilot");
 }
 
+/* With autogroups each session is scheduled as one task; so a yield never passes from one to another. */
+static void look_at_autogroups(void)
+{
+	FILE *f = fopen("/proc/sys/kernel/sched_autogroup_enabled", "re");
+	int on = f ? fgetc(f) : '0';
+
+	if (f)
+		fclose(f);
+	if (on != '1') {
+		tell(OK, "scheduler", "no autogroups: fast threads and programs may yield to each other");
+		return;
+	}
+	tell(NOTE, "scheduler", "autogroups: a program of another session than taspilotd's is woken, "
+				"where a yield would be cheaper");
+	fix("sysctl kernel.sched_autogroup_enabled=0 where programs share a fast thread's CPU");
+}
+
 static void look_at_socket_family(void)
 {
 	int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
@@ -380,6 +397,7 @@ int cmd_doctor(int argc, char **argv)
 	look_at_rights();
 	look_at_socket_family();
 	look_at_jit();
+	look_at_autogroups();
 	look_at_tracing();
 	look_at_files();
 	look_at_cgroup();
