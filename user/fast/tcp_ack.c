@@ -218,7 +218,7 @@ uint32_t tcp_ack_plain(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	take_window(t, s);
 	t->probes = 0;
 	if (s->ack == t->snd_una)
-		return tcp_output_due(t);
+		return 0;
 
 	begin(t, &a, now_ns);
 	a.advanced = true;
@@ -228,7 +228,7 @@ uint32_t tcp_ack_plain(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	take_rtt(t, s, &a);
 	tell_cc(t, &a, true);
 	rearm(t, now_ns);
-	return todo | tcp_output_due(t);
+	return todo;
 }
 
 /* RFC 5681's duplicate ACK: bare, same window, something outstanding. */

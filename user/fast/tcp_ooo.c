@@ -449,6 +449,14 @@ static uint32_t offer(const struct tcp *t, uint32_t limit)
 	return tcp_min(tcp_max(room >> t->rcv_wscale, 1), 65535) << t->rcv_wscale;
 }
 
+/* offer() is no more than this: quick to see that there is nothing to gain. */
+static uint32_t offer_most(const struct tcp *t, uint32_t limit)
+{
+	uint32_t unread = (uint32_t)(t->rx_head - t->rx_tail);
+
+	return tcp_max(unread < limit ? limit - unread : 0, 1U << t->rcv_wscale);
+}
+
 static uint32_t offered(const struct tcp *t)
 {
 	return seq_after(t->rcv_edge, t->rcv_nxt) ? t->rcv_edge - t->rcv_nxt : 0;
@@ -456,12 +464,15 @@ static uint32_t offered(const struct tcp *t)
 
 uint32_t tcp_window(struct tcp *t)
 {
-	uint32_t now = offered(t), could = offer(t, t->rcv_limit), scale = t->rcv_wscale, field;
+	uint32_t now = offered(t), could = now, scale = t->rcv_wscale, field;
+	uint32_t worth = now + tcp_min(t->rcv_mss, t->rcv_limit / 2);
 
 	t->told_limit = t->rcv_limit;
-
-	if (could < now + tcp_min(t->rcv_mss, t->rcv_limit / 2))
-		could = now;
+	if (offer_most(t, t->rcv_limit) >= worth) {
+		could = offer(t, t->rcv_limit);
+		if (could < worth)
+			could = now;
+	}
 	/* round up what was promised: the edge must not move left */
 	field = tcp_min((could + (1U << scale) - 1) >> scale, 65535);
 	t->rcv_edge = seq_max(t->rcv_edge, t->rcv_nxt + (field << scale));
@@ -471,7 +482,10 @@ uint32_t tcp_window(struct tcp *t)
 /* That the limit has grown is no news worth a segment of its own. */
 bool tcp_window_opens(struct tcp *t)
 {
-	uint32_t now = offered(t), could = offer(t, t->told_limit);
+	uint32_t now = offered(t), could;
 
+	if (offer_most(t, t->told_limit) < 2 * now)
+		return false;
+	could = offer(t, t->told_limit);
 	return could >= 2 * now && could >= now + tcp_min(t->rcv_mss, t->rcv_limit / 2);
 }

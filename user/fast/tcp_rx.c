@@ -76,13 +76,12 @@ static uint32_t plain(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 {
 	uint32_t todo;
 
-	if (t->flags & T_TS && s->has_ts) {
-		take_ts(t, s);
-		measure_drs(t, s, now_ns);
-	}
+	take_ts(t, s);
 	todo = tcp_ack_plain(t, s, now_ns);
-	if (s->len)
+	if (s->len) {
+		measure_drs(t, s, now_ns);
 		todo |= tcp_data_in(t, s, now_ns);
+	}
 	return todo | tcp_output_due(t);
 }
 

@@ -49,8 +49,8 @@ static void note_ack_sent(struct tcp *t)
 }
 
 /* The parts that every segment has. */
-static void fill_out(struct tcp *t, struct tcp_out *o, uint64_t now_ns, uint32_t seq,
-		     uint8_t flags)
+static inline void fill_out(struct tcp *t, struct tcp_out *o, uint64_t now_ns, uint32_t seq,
+			    uint8_t flags)
 {
 	o->seq = seq;
 	o->pos = t->tx_tail + (seq - t->snd_una);
@@ -84,10 +84,9 @@ static void note_data_sent(struct tcp *t, uint64_t now_ns)
 	t->sent_ns = now_ns;
 }
 
-static uint64_t cwnd_room(const struct tcp *t)
+static uint64_t cwnd_room(const struct tcp *t, uint32_t pipe)
 {
 	uint64_t cwnd = (uint64_t)t->cc.cwnd * t->mss;
-	uint32_t pipe = tcp_pipe(t);
 
 	return cwnd > pipe ? cwnd - pipe : 0;
 }
@@ -132,13 +131,13 @@ static uint32_t paced(struct tcp *t, uint64_t now_ns, uint32_t len, uint32_t seg
 static uint32_t may_send(struct tcp *t, uint64_t now_ns, uint32_t seg, uint32_t max_segs,
 			 bool *ret_cwnd)
 {
-	uint32_t unsent = tcp_unsent(t), wnd = wnd_room(t), len, tail;
-	uint64_t cwnd = cwnd_room(t);
+	uint32_t unsent = tcp_unsent(t), wnd = wnd_room(t), pipe = tcp_pipe(t), len, tail;
+	uint64_t cwnd = cwnd_room(t, pipe);
 
 	len = tcp_min(unsent, seg * max_segs);
 	if (cwnd < tcp_min(len, seg)) {
 		*ret_cwnd = true;
-		if (tcp_pipe(t))
+		if (pipe)
 			return 0;
 		cwnd = seg;
 	}
@@ -151,7 +150,7 @@ static uint32_t may_send(struct tcp *t, uint64_t now_ns, uint32_t seg, uint32_t 
 			return t->flags & T_FORCE_WND ? wnd : 0;
 		len = wnd / seg * seg;
 	}
-	tail = len % seg;
+	tail = len == seg ? 0 : len % seg;
 	if (tail && len == unsent && hold_partial(t, now_ns))
 		len -= tail;
 	return paced(t, now_ns, len, seg);
@@ -235,7 +234,7 @@ static void sent_new(struct tcp *t, struct tcp_out *o, uint32_t seg, uint64_t no
 		t->cc.ops->restart(&t->cc, now_ns, now_ns - t->sent_ns);
 	tcp_board_sent(t, o->seq, end, now_ns);
 	t->snd_nxt = end;
-	if (o->len % seg) {
+	if (o->len != seg && o->len % seg) {
 		t->flags |= T_SENT_SMALL;
 		t->snd_small = end;
 	}
@@ -352,7 +351,7 @@ static void resend(struct tcp *t, uint32_t start, uint32_t len, uint64_t now_ns,
 static bool resend_lost(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *o)
 {
 	uint32_t blocks = sack_count(t), seg = seg_size(t, blocks), start, len;
-	uint64_t room = cwnd_room(t);
+	uint64_t room = cwnd_room(t, tcp_pipe(t));
 
 	if (!tcp_board_next_lost(t, &start, &len))
 		return false;
