@@ -105,6 +105,97 @@ CASE(waitall_ends_at_eof)
 	take(s, 20, 0);
 }
 
+CASE(a_timeout_returns_what_came)
+{
+	peer(SEND, 10);
+	set_timeo(s, SO_RCVTIMEO, SHORT_MS);
+	take(s, 20, MSG_WAITALL);
+	peer(SEND, 10);
+	set_int(s, SOL_SOCKET, SO_RCVLOWAT, 15);
+	take(s, 20, 0);
+	peer(SEND, 10);
+	take(s, 20, MSG_WAITALL | MSG_PEEK);
+	take(s, 5, 0);
+	take(s, 20, 0);
+}
+
+CASE(a_send_timeout_returns_what_was_sent)
+{
+	static unsigned char b[64 << 20];
+	ssize_t n;
+
+	set_timeo(s, SO_SNDTIMEO, FULL_MS);
+	n = write(s, b, sizeof(b));
+	say("some %d", n > 0 && n < (ssize_t)sizeof(b));
+	show("then", write(s, b, 1));
+}
+
+CASE(a_write_of_nothing_after_shutdown)
+{
+	signal(SIGPIPE, SIG_IGN);
+	shutdown(s, SHUT_WR);
+	show("write", write(s, "", 0));
+	show("send", send(s, "", 0, 0));
+	show("writev", writev(s, NULL, 0));
+}
+
+#define KEEPS(call) do {						\
+	errno = 4321;							\
+	if ((call) >= 0 && errno != 4321)				\
+		say("%s: %s", #call, err_name(errno));			\
+} while (0)
+
+CASE(what_succeeds_leaves_errno_alone)
+{
+	struct pollfd p = { .events = POLLIN | POLLOUT };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLOUT };
+	int f = pattern_file(10), port, l, c, ep, on = 1, pipes[2];
+	char b[10];
+	socklen_t len = sizeof(on);
+	off_t pos = 0;
+	fd_set r;
+
+	if (pipe(pipes) < 0)
+		return;
+	l = listen_on(NULL, &port);
+	peer(CONNECT, port);
+	KEEPS(c = accept(l, NULL, NULL));
+	p.fd = c;
+	KEEPS(ep = epoll_create1(0));
+	KEEPS(epoll_ctl(ep, EPOLL_CTL_ADD, c, &e));
+	KEEPS(epoll_wait(ep, &e, 1, -1));
+	KEEPS(epoll_ctl(ep, EPOLL_CTL_MOD, c, &e));
+	KEEPS(poll(&p, 1, -1));
+	FD_ZERO(&r);
+	FD_SET(c, &r);
+	KEEPS(select(c + 1, NULL, &r, NULL, NULL));
+	KEEPS(write(c, "1234567890", 10));
+	KEEPS(sendfile(c, f, &pos, 10));
+	peer(SEND, 10);
+	later(SHORT_MS, SEND, 10);
+	KEEPS(recv(c, b, 10, MSG_WAITALL));
+	KEEPS(recv(c, b, 5, MSG_WAITALL));
+	later(SHORT_MS, SEND, 10);
+	p.events = POLLIN;
+	KEEPS(poll(&p, 1, 30000));
+	KEEPS(splice(c, NULL, pipes[1], NULL, 5, 0));
+	KEEPS(ioctl(c, FIONREAD, &on));
+	KEEPS(setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)));
+	KEEPS(getsockopt(c, SOL_SOCKET, SO_ERROR, &on, &len));
+	KEEPS(fcntl(c, F_SETFL, O_NONBLOCK));
+	KEEPS(poll(&p, 1, 0));
+	KEEPS(shutdown(c, SHUT_WR));
+	KEEPS(on = dup(c));
+	KEEPS(dup2(c, on));
+	KEEPS(close(on));
+	KEEPS(epoll_ctl(ep, EPOLL_CTL_DEL, c, &e));
+	KEEPS(close(c));
+	KEEPS(close(ep));
+	KEEPS(on = socket(AF_INET, SOCK_STREAM, 0));
+	KEEPS(close(l));
+	say("done");
+}
+
 CASE(waitall_with_peek_waits)
 {
 	peer(SEND, 10);

@@ -47,6 +47,52 @@ CASE(waitall_returns_what_came_before_the_signal)
 	take(s, 20, MSG_WAITALL);
 }
 
+/* What was done is returned, also if the handler asks for a restart. */
+CASE(what_began_is_not_restarted)
+{
+	static unsigned char b[64 << 20];
+	ssize_t n;
+
+	handle(SIGALRM, SA_RESTART);
+	peer(SEND, 10);
+	alarm_ms(SHORT_MS);
+	take(s, 20, MSG_WAITALL);
+	alarm_ms(2 * SHORT_MS);
+	n = write(s, b, sizeof(b));
+	say("some %d", n > 0 && n < (ssize_t)sizeof(b));
+}
+
+CASE(a_peek_for_all_is_interrupted)
+{
+	handle(SIGALRM, 0);
+	peer(SEND, 10);
+	alarm_ms(SHORT_MS);
+	take(s, 20, MSG_WAITALL | MSG_PEEK);
+	handle(SIGALRM, SA_RESTART);
+	alarm_ms(SHORT_MS);
+	take(s, 20, MSG_WAITALL | MSG_PEEK);
+	take(s, 20, 0);
+}
+
+CASE(a_read_below_the_mark_is_interrupted)
+{
+	set_int(s, SOL_SOCKET, SO_RCVLOWAT, 20);
+	handle(SIGALRM, SA_RESTART);
+	peer(SEND, 10);
+	alarm_ms(SHORT_MS);
+	take(s, 30, 0);
+	say("signals %d", (int)signals);
+}
+
+CASE(handlers_of_both_kinds_when_some_came)
+{
+	handle(SIGUSR1, 0);
+	handle(SIGALRM, SA_RESTART);
+	peer(SEND, 10);
+	alarm_ms(SHORT_MS);
+	take(s, 20, MSG_WAITALL);
+}
+
 CASE(every_way_of_waiting_is_interrupted)
 {
 	struct pollfd p = { .fd = s, .events = POLLIN };

@@ -379,7 +379,7 @@ ssize_t io_rx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 			return done ? (ssize_t)done : n;
 		if (!deadline)
 			deadline = time_limit(fd, SO_RCVTIMEO);
-		n = sleep_on_slot(fd, c, TP_RX, &seen, deadline);
+		n = sleep_on_slot(fd, c, TP_RX, &seen, deadline, done);
 		if (n < 0)
 			return done ? (ssize_t)done : n;
 	}
@@ -609,7 +609,7 @@ static uint32_t tx_limbo(int fd, struct conn *c, uint32_t n)
 		if (seen.state != TP_SLOT_LEAVING || !fd_is_conn(fd, c) || c->region->gone)
 			break;
 		kick(c->region, s);
-		sleep_on_slot(fd, c, TP_TX, &seen, FOREVER);
+		sleep_on_slot(fd, c, TP_TX, &seen, FOREVER, false);
 	}
 	if (seen.state != TP_SLOT_LINUX)
 		return 0;
@@ -716,7 +716,7 @@ ssize_t io_tx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 		if (flags & MSG_DONTWAIT || is_nonblock(fd, c)) {
 			if (!deadline && seen.state == TP_SLOT_LEAVING && !io_unsent(c, false)) {
 				deadline = deadline_after(LEAVE_MOMENT_NS);
-				if (sleep_on_slot(fd, c, TP_TX, &seen, deadline) == 0)
+				if (sleep_on_slot(fd, c, TP_TX, &seen, deadline, done) == 0)
 					continue;
 			}
 			tx_starve(c);
@@ -724,7 +724,7 @@ ssize_t io_tx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 		}
 		if (!deadline)
 			deadline = time_limit(fd, SO_SNDTIMEO);
-		n = sleep_on_slot(fd, c, TP_TX, &seen, deadline);
+		n = sleep_on_slot(fd, c, TP_TX, &seen, deadline, done);
 		if (n < 0)
 			return done ? (ssize_t)done : n;
 	}

@@ -491,7 +491,9 @@ struct seen {
 	uint64_t pos;			/* rx_head or tx_tail */
 	uint32_t flags, state, want;
 };
-int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s, uint64_t deadline);
+/* @begun: any signal handler ends it, because the call then returns what it has done. */
+int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s, uint64_t deadline,
+		  bool begun);
 void wake_sleepers(struct conn *c);	/* our own, after a change of our own */
 bool spin_for(struct region *r, bool (*ready)(void *), void *arg);
 void spin_missed(uint64_t waited_ns);	/* what a wait in the kernel took */

@@ -8,7 +8,8 @@
  *
  * A futex without time limit is restarted by the kernel after a signal handler with SA_RESTART,
  * and one with a limit is not: exactly what recv(2) does without and with SO_RCVTIMEO. A sleep
- * without limit is yet cut into pieces (nap), so that a daemon that died is noticed.
+ * without limit is yet cut into pieces (nap), so that a daemon that died is noticed. A call that has
+ * moved bytes is never restarted: it returns how many.
  */
 #include <linux/futex.h>
 #include <sched.h>
@@ -117,9 +118,9 @@ static int futex_wait(_Atomic uint32_t *word, uint64_t deadline)
 /* Sleep until woken or @deadline, but wake to listen for the daemon's heart where that does not
  * show (signals.c). 0: look again; -EINTR; -EAGAIN: the deadline has passed.
  */
-static int nap(struct conn *c, _Atomic uint32_t *word, uint64_t deadline)
+static int nap(struct conn *c, _Atomic uint32_t *word, uint64_t deadline, bool begun)
 {
-	enum sig_kind kind = deadline == FOREVER ? sig_kind() : SIG_INTERRUPT;
+	enum sig_kind kind = deadline == FOREVER && !begun ? sig_kind() : SIG_INTERRUPT;
 	uint64_t until = kind == SIG_BOTH ? deadline : no_later(deadline, region_due(c->region));
 	int err = futex_wait(word, until);
 
@@ -146,7 +147,7 @@ static bool yield_for_change(struct region *r, _Atomic uint32_t *word, struct wa
 }
 
 int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
-		  uint64_t deadline)
+		  uint64_t deadline, bool begun)
 {
 	_Atomic uint32_t *word = dir == TP_RX ? &c->slot->rx_wait : &c->slot->tx_wait;
 	struct watched w = { fd, c, dir, s };
@@ -163,7 +164,7 @@ int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 	if (changed(fd, c, dir, s))
 		return 0;
 	kick_flush();			/* what believes that we are awake must not wait for us */
-	err = nap(c, word, deadline);
+	err = nap(c, word, deadline, begun);
 	errno = saved;
 	note_wait(now_ns() - begin);
 	return err;

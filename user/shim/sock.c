@@ -371,7 +371,7 @@ bool conn_leave(int fd, struct conn *c)
 
 		if (seen.state != TP_SLOT_FAST && seen.state != TP_SLOT_LEAVING)
 			break;
-		if (sleep_on_slot(fd, c, TP_TX, &seen, deadline) == -EAGAIN)
+		if (sleep_on_slot(fd, c, TP_TX, &seen, deadline, false) == -EAGAIN)
 			break;
 	}
 	conn_went_linux(c);
