@@ -318,6 +318,32 @@ CASE(accepted_sockets_have_the_listeners_options)
 	close(l);
 }
 
+static void held_back(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	static unsigned char b[4096];
+	int out = 0;
+
+	nonblock(fd);
+	for (int i = 0; i < 20000 && poll(&p, 1, FULL_MS) > 0; i++)
+		(void)!write(fd, b, sizeof(b));
+	ioctl(fd, SIOCOUTQNSD, &out);
+	say("not much is unsent: %d", out < 64 << 10);
+}
+
+CASE(a_listener_hands_notsent_lowat_down)
+{
+	int port, l = own_listener(&port), c;
+
+	set_int(l, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384);
+	peer(CONNECT, port);
+	c = accept(l, NULL, NULL);
+	say("%d", get_int(c, IPPROTO_TCP, TCP_NOTSENT_LOWAT));
+	held_back(c);
+	close(c);
+	close(l);
+}
+
 CASE(accept_gives_flags_only_when_asked)
 {
 	int port, l = own_listener(&port), c;

@@ -98,6 +98,7 @@ static void conn_take(int fd, struct conn *c, const struct claim *cl)
 	c->nonblock = libc()->fcntl(fd, F_GETFL) & O_NONBLOCK;
 	atomic_store_explicit(&c->slot->rcvlowat, (uint32_t)option(fd, SOL_SOCKET, SO_RCVLOWAT),
 			      memory_order_relaxed);
+	c->notsent_lowat = (uint32_t)option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT);
 }
 
 static uint32_t opts_of(int fd)
