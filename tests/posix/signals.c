@@ -204,6 +204,41 @@ CASE(a_mask_keeps_a_signal_out)
 	close(ep);
 }
 
+static void block_and_raise(sigset_t *ret_none)
+{
+	sigset_t block;
+
+	handle(SIGUSR1, 0);
+	sigemptyset(ret_none);
+	sigemptyset(&block);
+	sigaddset(&block, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &block, NULL);
+	raise(SIGUSR1);
+}
+
+CASE(a_look_without_waiting_lets_a_blocked_signal_in)
+{
+	struct pollfd p = { .fd = s, .events = POLLIN };
+	struct timespec now = { 0, 0 };
+	struct epoll_event e;
+	int ep = epoll_with(s, EPOLLIN);
+	sigset_t none;
+	fd_set r;
+
+	block_and_raise(&none);
+	show("ppoll", ppoll(&p, 1, &now, &none));
+	say("signals %d", (int)signals);
+	block_and_raise(&none);
+	FD_ZERO(&r);
+	FD_SET(s, &r);
+	show("pselect", pselect(s + 1, &r, NULL, NULL, &now, &none));
+	say("signals %d", (int)signals);
+	block_and_raise(&none);
+	show("epoll_pwait", epoll_pwait(ep, &e, 1, 0, &none));
+	say("signals %d", (int)signals);
+	close(ep);
+}
+
 CASE(ready_data_comes_before_a_pending_signal)
 {
 	struct pollfd p = { .fd = s, .events = POLLIN };

@@ -379,3 +379,20 @@ CASE(epoll_pwait2_waits_for_nanoseconds)
 	show("epoll_pwait2", epoll_pwait2(ep, &e, 1, &(struct timespec){ 30, 0 }, NULL));
 	close(ep);
 }
+
+#define AS_MANY_AS_FDS	64
+
+CASE(poll_of_as_many_as_there_may_be_fds)
+{
+	struct rlimit few = { AS_MANY_AS_FDS, AS_MANY_AS_FDS };
+	struct pollfd p[AS_MANY_AS_FDS + 1];
+
+	later(SHORT_MS, SEND, 3);
+	for (int i = 0; i <= AS_MANY_AS_FDS; i++)
+		p[i] = (struct pollfd){ .fd = i ? -1 : s, .events = POLLIN };
+	do_poll(s, POLLIN, 0);
+	setrlimit(RLIMIT_NOFILE, &few);
+	show("one too many", poll(p, AS_MANY_AS_FDS + 1, 30000));
+	show("poll", poll(p, AS_MANY_AS_FDS, 30000));
+	take(s, 10, 0);
+}

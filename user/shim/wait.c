@@ -198,6 +198,13 @@ static bool is_ours_alone(const struct pollfd *kernel, nfds_t n)
 	return n > 0;
 }
 
+static int ask_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, const sigset_t *mask)
+{
+	int ret = kernel_poll(kernel, n, 0, mask);
+
+	return ret < 0 ? ret : merge(fds, kernel, n);
+}
+
 /* One look; the kernel is asked without waiting. Not of a set in which nothing is the kernel's, if something
  * is ready there, or we are about to sleep in the kernel (@sleeps): a program that polls one connection
  * for each request would ask it three times.
@@ -208,8 +215,7 @@ static int look_all(struct pollfd *fds, struct pollfd *kernel, nfds_t n, bool sl
 
 	if ((ret || sleeps) && is_ours_alone(kernel, n))
 		return ret;
-	ret = kernel_poll(kernel, n, 0, NULL);
-	return ret < 0 ? ret : merge(fds, kernel, n);
+	return ask_kernel(fds, kernel, n, NULL);
 }
 
 /* What a spinning look needs. */
@@ -266,6 +272,8 @@ static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, 
 		until = no_later(until, begin + BLIND_NS);
 	kick_flush();
 	ret = kernel_poll(kernel, n + b.n, until, mask);
+	if (unlikely(ret == -EINVAL && b.n))	/* a set as long as it may be, without the contexts */
+		ret = kernel_poll(kernel, n, no_later(until, begin + BLIND_NS), mask);
 	if (ret == 0)
 		regions_listen();
 	for (uint32_t i = 0; i < b.n; i++) {
@@ -289,6 +297,8 @@ static int poll_with(struct pollfd *fds, struct pollfd *kernel, nfds_t n, uint64
 	int ret = look_all(fds, kernel, n, deadline != 0);
 
 	kick_flush();
+	if (!ret && deadline == 0 && mask)
+		return ask_kernel(fds, kernel, n, mask);	/* a signal may be let in */
 	if (ret || deadline == 0)
 		return ret;
 	if (region_count && spin_for(&regions[0], set_ready, &spin))
