@@ -768,3 +768,26 @@ CASE(a_child_closes_all_fds_one_by_one)
 	peer(SEND, 10);
 	take(s, 10, 0);
 }
+
+CASE(a_child_shuts_down_for_its_parent)
+{
+	signal(SIGPIPE, SIG_IGN);
+	give(s, 3, 0);
+	peer(RECV, 3);
+	if (fork() == 0) {
+		shutdown(s, SHUT_WR);
+		_exit(0);
+	}
+	wait(NULL);
+	give(s, 3, 0);
+	peer(EXPECT_EOF, 0);
+	peer(SEND, 3);
+	take(s, 10, 0);
+	if (fork() == 0) {
+		shutdown(s, SHUT_RD);
+		_exit(0);
+	}
+	wait(NULL);
+	take(s, 10, 0);
+	do_poll(s, POLLIN | POLLOUT | POLLRDHUP, 0);
+}

@@ -145,3 +145,123 @@ CASE(signals_lose_no_bytes)
 	peer(SEND, 1);
 	take_all(s, 1);
 }
+
+/* ---- threads that are cancelled ------------------------------------------------------- */
+
+static void *waits_in_recv(void *arg)
+{
+	recv(shared_fd, arg, 10, 0);
+	return NULL;
+}
+
+static void *waits_in_send(void *arg)
+{
+	send(shared_fd, arg, 10, 0);
+	return NULL;
+}
+
+static void *waits_in_poll(void *arg)
+{
+	struct pollfd p = { .fd = shared_fd, .events = POLLIN };
+
+	(void)arg;
+	poll(&p, 1, -1);
+	return NULL;
+}
+
+static void *waits_in_select(void *arg)
+{
+	fd_set r;
+
+	(void)arg;
+	FD_ZERO(&r);
+	FD_SET(shared_fd, &r);
+	select(shared_fd + 1, &r, NULL, NULL, NULL);
+	return NULL;
+}
+
+static void *waits_in_epoll(void *arg)
+{
+	struct epoll_event e;
+
+	epoll_wait(*(int *)arg, &e, 1, -1);
+	return NULL;
+}
+
+static void *reads_for_ever(void *arg)
+{
+	for (;;)
+		(void)!recv(shared_fd, arg, 1, MSG_PEEK);
+	return NULL;
+}
+
+static void cancelled(const char *what, void *(*work)(void *), void *arg)
+{
+	void *ret = NULL;
+	pthread_t t;
+
+	pthread_create(&t, NULL, work, arg);
+	sleep_ms(SHORT_MS);
+	pthread_cancel(t);
+	pthread_join(t, &ret);
+	say("%s: %s", what, ret == PTHREAD_CANCELED ? "cancelled" : "returned");
+}
+
+CASE(a_thread_that_waits_is_cancelled)
+{
+	int ep = epoll_with(s, EPOLLIN);
+	char b[10];
+
+	shared_fd = s;
+	cancelled("recv", waits_in_recv, b);
+	cancelled("poll", waits_in_poll, NULL);
+	cancelled("select", waits_in_select, NULL);
+	cancelled("epoll_wait", waits_in_epoll, &ep);
+	peer(SEND, 5);
+	do_epoll(ep, 30000);
+	cancelled("busy recv", reads_for_ever, b);
+	take(s, 10, 0);
+	stuff(s);
+	cancelled("send", waits_in_send, b);
+	close(ep);
+}
+
+CASE(many_threads_that_poll_are_cancelled)
+{
+	char b[10];
+
+	shared_fd = s;
+	for (int i = 0; i < 70; i++) {
+		pthread_t t;
+
+		pthread_create(&t, NULL, waits_in_poll, b);
+		sleep_ms(1);
+		pthread_cancel(t);
+		pthread_join(t, NULL);
+	}
+	later(SHORT_MS, SEND, 5);
+	do_poll(s, POLLIN, 30000);
+	take(s, 10, 0);
+}
+
+static void *late_close(void *arg)
+{
+	(void)arg;
+	sleep_ms(SHORT_MS);
+	close(shared_fd);
+	return NULL;
+}
+
+CASE(a_thread_closes_what_another_reads)
+{
+	int fd = dup(s);
+	pthread_t t;
+
+	shared_fd = fd;
+	pthread_create(&t, NULL, late_close, NULL);
+	later(3 * SHORT_MS, SEND, 5);
+	take(fd, 10, 0);
+	pthread_join(t, NULL);
+	take(fd, 10, 0);
+	take(s, 10, MSG_DONTWAIT);
+}

@@ -21,6 +21,8 @@
  * long means a broken daemon: the connection is reset.
  */
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <sys/single_threaded.h>
 
 #include "shim.h"
 
@@ -72,6 +74,13 @@ static struct iovec iter_next(struct iter *it, size_t max)
 	it->off += v.iov_len;
 	it->left -= v.iov_len;
 	return v;
+}
+
+/* Each call is a point of cancellation, whether it waits or not. */
+static void let_cancel(void)
+{
+	if (!__libc_single_threaded)
+		pthread_testcancel();
 }
 
 /* ---- reading -------------------------------------------------------------------------- */
@@ -329,6 +338,15 @@ static bool is_nonblock(int fd, struct conn *c)
 	return libc()->fcntl(fd, F_GETFL) & O_NONBLOCK;
 }
 
+/* When @fd was closed meanwhile, its number may be another file's by now. */
+static int nap_on(int fd, struct conn *c, enum tp_dir dir, const struct seen *seen,
+		  uint64_t deadline, bool begun)
+{
+	int err = sleep_on_slot(fd, c, dir, seen, deadline, begun);
+
+	return !err && !fd_is_conn(fd, c) ? -EBADF : err;
+}
+
 static size_t rx_target(struct conn *c, size_t want, int flags)
 {
 	uint32_t lowat = atomic_load_explicit(&c->slot->rcvlowat, memory_order_relaxed);
@@ -350,6 +368,7 @@ ssize_t io_rx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 
 	if (unlikely(n < 0))
 		return n;
+	let_cancel();
 	begin = it;
 	for (;;) {
 		if (flags & MSG_PEEK) {
@@ -379,7 +398,7 @@ ssize_t io_rx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 			return done ? (ssize_t)done : n;
 		if (!deadline)
 			deadline = time_limit(fd, SO_RCVTIMEO);
-		n = sleep_on_slot(fd, c, TP_RX, &seen, deadline, done);
+		n = nap_on(fd, c, TP_RX, &seen, deadline, done);
 		if (n < 0)
 			return done ? (ssize_t)done : n;
 	}
@@ -693,6 +712,7 @@ ssize_t io_tx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 
 	if (unlikely(n < 0 || it.bad))
 		return n < 0 ? n : -EFAULT;
+	let_cancel();
 	for (;;) {
 		n = tx_step(fd, c, &it, flags, &seen);
 		if (n >= 0) {
@@ -724,7 +744,7 @@ ssize_t io_tx(int fd, struct conn *c, const struct iovec *iov, size_t cnt, int f
 		}
 		if (!deadline)
 			deadline = time_limit(fd, SO_SNDTIMEO);
-		n = sleep_on_slot(fd, c, TP_TX, &seen, deadline, done);
+		n = nap_on(fd, c, TP_TX, &seen, deadline, done);
 		if (n < 0)
 			return done ? (ssize_t)done : n;
 	}

@@ -12,7 +12,9 @@
  * moved bytes is never restarted: it returns how many.
  */
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 
 #include "shim.h"
@@ -115,6 +117,19 @@ static int futex_wait(_Atomic uint32_t *word, uint64_t deadline)
 		       FUTEX_BITSET_MATCH_ANY) < 0 ? -errno : 0;
 }
 
+/* As in libc's recv, pthread_cancel() ends a thread here. It holds nothing. */
+static int futex_wait_cancelled(_Atomic uint32_t *word, uint64_t deadline)
+{
+	int type, ret;
+
+	if (__libc_single_threaded)
+		return futex_wait(word, deadline);
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+	ret = futex_wait(word, deadline);
+	pthread_setcanceltype(type, NULL);
+	return ret;
+}
+
 /* Sleep until woken or @deadline, but wake to listen for the daemon's heart where that does not
  * show (signals.c). 0: look again; -EINTR; -EAGAIN: the deadline has passed.
  */
@@ -122,7 +137,7 @@ static int nap(struct conn *c, _Atomic uint32_t *word, uint64_t deadline, bool b
 {
 	enum sig_kind kind = deadline == FOREVER && !begun ? sig_kind() : SIG_INTERRUPT;
 	uint64_t until = kind == SIG_BOTH ? deadline : no_later(deadline, region_due(c->region));
-	int err = futex_wait(word, until);
+	int err = futex_wait_cancelled(word, until);
 
 	if (err == -ETIMEDOUT) {
 		region_silent(c->region);
