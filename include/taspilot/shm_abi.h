@@ -89,6 +89,7 @@ struct tp_lane {
 	alignas(TP_LINE) _Atomic uint32_t sleep;	/* both: thread sets, waker clears */
 	_Atomic uint32_t yields_on;			/* fast thread: its CPU + 1, if it yields; else 0 */
 	_Atomic uint32_t yielded;			/* fast thread: counts its yields */
+	_Atomic uint32_t yielders;			/* program (atomic add): how many yield */
 	alignas(TP_LINE) _Atomic uint32_t entry[TP_SLOTS];	/* program sets, thread clears */
 };
 

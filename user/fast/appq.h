@@ -107,6 +107,12 @@ static inline void appq_yields_on(struct appq *q, uint32_t where)
 		atomic_store_explicit(&q->lane->yields_on, where, memory_order_relaxed);
 }
 
+/* Does somebody yield? A program that died may seem to for ever: it costs a yield now and then. */
+static inline bool appq_has_yielder(const struct appq *q)
+{
+	return atomic_load_explicit(&q->lane->yielders, memory_order_relaxed) != 0;
+}
+
 /* Announce that we did. */
 static inline void appq_yielded(struct appq *q)
 {

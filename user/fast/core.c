@@ -26,6 +26,7 @@
 #define SHARED_NICE	(-15)		/* of a thread that shares its CPU: comes before a task of nice 0 */
 #define SPIN_LOOKS	16		/* between two looks at the clock, the timers and what was sent */
 #define YIELD_TRIES	4		/* in a row, until a program has run */
+#define YIELDER_NS	10000000ULL	/* for so long a program counts as one that yields */
 #define TX_RETRY_NS	50000ULL	/* the kernel did not take our frames: try again after */
 
 static void kicked(struct fast *t, struct appq *q, uint32_t slot)
@@ -266,6 +267,12 @@ static void share_cpu(struct fast *t, bool shared)
 		(void)cpu_session_nice(s->session_nice);
 }
 
+/* A program that sleeps at times must yield to us at other times. */
+static bool yields_with_somebody(const struct fast *t)
+{
+	return t->yields_on && t->now_ns - t->yielder_ns < YIELDER_NS;
+}
+
 /* A whole turn in vain takes longer than these looks, and the frame would wait for half of it. Who yields
  * to us for long must come to look at what else it waits for.
  */
@@ -273,7 +280,7 @@ static void spin(struct fast *t)
 {
 	for (int i = 0; i < SPIN_LOOKS && !work_waits(t); i++)
 		__builtin_ia32_pause();
-	if (t->yields_on && t->now_ns - t->yielded_ns > IDLE_SPIN_NS)
+	if (yields_with_somebody(t) && t->now_ns - t->yielded_ns > IDLE_SPIN_NS)
 		yield(t, false);
 }
 
@@ -284,8 +291,11 @@ static void say_where_we_yield(struct fast *t)
 	uint32_t where = may ? t->cpu + 1 : 0;
 
 	atomic_store_explicit(&t->yields_on, where, memory_order_relaxed);
-	for (struct appq *q = t->appqs; q; q = q->next)
+	for (struct appq *q = t->appqs; q; q = q->next) {
 		appq_yields_on(q, where);
+		if (appq_has_yielder(q))
+			t->yielder_ns = t->now_ns;
+	}
 }
 
 static void idle(struct fast *t)
@@ -302,7 +312,7 @@ static void idle(struct fast *t)
 		spin(t);
 		return;
 	}
-	if (how == IDLE_WAIT_KICK && t->yields_on) {
+	if (how == IDLE_WAIT_KICK && yields_with_somebody(t)) {
 		yield(t, true);
 		return;
 	}

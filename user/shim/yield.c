@@ -10,6 +10,9 @@
  *	full fence, look
  *	yield, look; again, until there is news, or time is up, or the thread sleeps itself
  *
+ * Only a thread that may run on this CPU alone does so. Any other is a runnable task that waits, and the
+ * next CPU that falls idle takes it away from the fast thread.
+ *
  * A yield need not do anything (user/fast/yield.h). The thread counts those that it made: one of ours after
  * which that count stands still did not let it run, or something else ran besides. After some of these we
  * sleep, and the next waits do not begin with yields.
@@ -22,7 +25,24 @@
 #define YIELD_VAIN	5U
 #define YIELD_SKIPS	64U
 
+#define PINNED_WAITS	4096U		/* so often the affinity is looked at anew */
+
 static __thread uint32_t skips __attribute__((tls_model("initial-exec")));
+static __thread uint32_t pinned_waits __attribute__((tls_model("initial-exec")));
+static __thread bool pinned __attribute__((tls_model("initial-exec")));
+
+static bool is_pinned(void)
+{
+	cpu_set_t set;
+	int saved = errno;
+
+	if (pinned_waits-- == 0) {
+		pinned_waits = PINNED_WAITS;
+		pinned = sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1;
+		errno = saved;
+	}
+	return pinned;
+}
 
 static struct tp_lane *lane_on(struct region *r, uint32_t cpu)
 {
@@ -44,7 +64,7 @@ bool yield_begin(struct region *r, struct yielding *ret_y)
 {
 	uint32_t cpu = (uint32_t)sched_getcpu();
 
-	if (confined || (skips && --skips))
+	if (confined || !is_pinned() || (skips && --skips))
 		return false;
 	ret_y->lane = lane_on(r, cpu);
 	ret_y->word = TP_YIELDS_ON(cpu);
@@ -65,26 +85,34 @@ void yield_unsay(const struct yielding *y, _Atomic uint32_t *word)
 	(void)atomic_compare_exchange_strong(word, &said, TP_AWAKE);
 }
 
-bool yield_until(const struct yielding *y, bool (*ready)(void *), void *arg)
+static bool yield_loop(struct tp_lane *lane, bool (*ready)(void *), void *arg)
 {
-	uint32_t count = atomic_load_explicit(&y->lane->yielded, memory_order_relaxed), vain = 0;
+	uint32_t count = atomic_load_explicit(&lane->yielded, memory_order_relaxed), vain = 0;
 	uint64_t begin = now_ns();
 
-	full_fence();
-	if (ready(arg))
-		return true;
-	do {
+	while (thread_runs(lane) && now_ns() - begin < YIELD_NS) {
 		uint32_t before = count;
 
 		sched_yield();
 		if (ready(arg))
 			return true;
-		count = atomic_load_explicit(&y->lane->yielded, memory_order_relaxed);
+		count = atomic_load_explicit(&lane->yielded, memory_order_relaxed);
 		vain = count == before ? vain + 1 : 0;
 		if (vain == YIELD_VAIN) {
 			skips = YIELD_SKIPS;
 			return false;
 		}
-	} while (thread_runs(y->lane) && now_ns() - begin < YIELD_NS);
+	}
 	return false;
+}
+
+bool yield_until(const struct yielding *y, bool (*ready)(void *), void *arg)
+{
+	bool is_ready;
+
+	atomic_fetch_add(&y->lane->yielders, 1);
+	full_fence();
+	is_ready = ready(arg) || yield_loop(y->lane, ready, arg);
+	atomic_fetch_sub(&y->lane->yielders, 1);
+	return is_ready;
 }
