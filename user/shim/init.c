@@ -28,10 +28,24 @@ static const struct {
 #undef X
 };
 
+/* The thread sanitizer takes RTLD_NEXT for what follows itself. But it keeps book of descriptors, and one whose
+ * close it does not see is a race to it when another thread gets the number.
+ */
+static void *resolve(const char *name)
+{
+	void *sym = NULL;
+
+#ifdef __SANITIZE_THREAD__
+	if (!strcmp(name, "close"))
+		sym = dlsym(RTLD_DEFAULT, "__interceptor_close");
+#endif
+	return sym ? sym : dlsym(RTLD_NEXT, name);
+}
+
 void libc_resolve(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		void *sym = dlsym(RTLD_NEXT, names[i].name);
+		void *sym = resolve(names[i].name);
 
 		*(void **)((char *)&libc_calls + names[i].at) = sym;
 	}
