@@ -298,24 +298,8 @@ static void say_where_we_yield(struct fast *t)
 	}
 }
 
-static void idle(struct fast *t)
+static void rest(struct fast *t, enum idle_how how)
 {
-	enum idle_how how;
-
-	if (atomic_load_explicit(&t->nudged, memory_order_relaxed))
-		yield(t, false);
-	t->cpu = (uint32_t)sched_getcpu();
-	how = idle_next(&t->idle, t->now_ns, who_works(t));
-	share_cpu(t, idle_is_shared(&t->idle, t->now_ns));
-	say_where_we_yield(t);
-	if (how == IDLE_SPIN) {
-		spin(t);
-		return;
-	}
-	if (how == IDLE_WAIT_KICK && yields_with_somebody(t)) {
-		yield(t, true);
-		return;
-	}
 	announce(t, how == IDLE_WAIT_KICK ? TP_THREAD_WAIT_KICK : TP_THREAD_BLOCKED);
 	wake_begin(&t->wake);
 	if (!work_waits(t)) {
@@ -330,6 +314,28 @@ static void idle(struct fast *t)
 	if (idle_gave_up(&t->idle))
 		for (struct appq *q = t->appqs; q; q = q->next)
 			appq_forget_awake(q);
+}
+
+static void idle(struct fast *t)
+{
+	bool waits = t->set->cfg.poll == FAST_POLL_BUSY;
+	enum idle_other other;
+	enum idle_how how;
+
+	if (atomic_load_explicit(&t->nudged, memory_order_relaxed))
+		yield(t, false);
+	t->cpu = (uint32_t)sched_getcpu();
+	other = who_works(t);
+	how = idle_next(&t->idle, t->now_ns, other);
+	waits |= how == IDLE_WAIT_KICK;
+	share_cpu(t, idle_is_shared(&t->idle, t->now_ns));
+	say_where_we_yield(t);
+	if (waits && other == IDLE_PROGRAM && yields_with_somebody(t))
+		yield(t, true);
+	else if (how == IDLE_SPIN)
+		spin(t);
+	else
+		rest(t, how);
 }
 
 void *fast_run(void *thread)
