@@ -174,6 +174,14 @@ static __always_inline void tell(struct tp_answer *a, struct tcp_sock *tp)
 	tell_numbers(a, tp);
 }
 
+static __always_inline void tell_time_wait(struct tp_answer *a, struct bpf_sock *sk)
+{
+	struct tcp_timewait_sock *tw = bpf_skc_to_tcp_timewait_sock(sk);
+
+	if (tw)
+		a->rcv_nxt = tw->tw_sk.__tw_common.skc_tw_rcv_nxt;
+}
+
 static __always_inline void tell_if_full(struct tp_answer *a, struct bpf_sock *sk)
 {
 	struct tcp_sock *tp;
@@ -181,6 +189,8 @@ static __always_inline void tell_if_full(struct tp_answer *a, struct bpf_sock *s
 	if (sk->state == STATE_LISTEN)
 		return;
 	a->tcp_state = sk->state;
+	if (sk->state == STATE_TIME_WAIT)
+		tell_time_wait(a, sk);
 	if (sk->state == STATE_TIME_WAIT || sk->state == STATE_NEW_SYN_RECV)
 		return;
 	tp = bpf_skc_to_tcp_sock(sk);

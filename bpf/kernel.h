@@ -47,6 +47,15 @@ struct sock_common {
 	unsigned char skc_state;
 	possible_net_t skc_net;
 	atomic64_t skc_cookie;
+	__u32 skc_tw_rcv_nxt;			/* in TIME_WAIT */
+};
+
+struct inet_timewait_sock {
+	struct sock_common __tw_common;
+};
+
+struct tcp_timewait_sock {
+	struct inet_timewait_sock tw_sk;
 };
 
 typedef struct {

@@ -170,7 +170,7 @@ struct tp_question {
  */
 struct tp_answer {
 	struct tp_flow_val entry;	/* as it stands after the operation; all 0: none */
-	__u32 found;			/* 0: no such full socket; TCP_TIME_WAIT state still set */
+	__u32 found;			/* 0: no such full socket; of TIME_WAIT, tcp_state and rcv_nxt */
 	__u32 tcp_state;		/* TCP_ESTABLISHED... (net/tcp_states.h), 0 none */
 	__u64 cookie;
 	__u32 uid;			/* sk_uid */

@@ -370,6 +370,7 @@ static void the_states_of_closing_are_told_time_wait_included(void **state)
 {
 	struct tp_answer a;
 	struct pair p;
+	uint32_t rcv_nxt;
 
 	(void)state;
 	connect_pair(&p, AF_INET);
@@ -380,12 +381,14 @@ static void the_states_of_closing_are_told_time_wait_included(void **state)
 	while (ask_client(&p).tcp_state != FIN_WAIT2)
 		;
 	assert_int_equal(ask_client(&p).shutdown, 2);
+	rcv_nxt = ask_client(&p).rcv_nxt;
 
 	close(p.server);
 	wait_readable(p.client);
 	a = ask_client(&p);
 	assert_int_equal(a.tcp_state, TIME_WAIT);
 	assert_int_equal(a.found, 0);
+	assert_int_equal(a.rcv_nxt, rcv_nxt + 1);
 	assert_int_equal(ask_server(&p).tcp_state, 0);
 	close(p.client);
 	assert_int_equal(ask_client(&p).tcp_state, TIME_WAIT);

@@ -22,25 +22,26 @@ test_the_client_closes_first() {
 test_the_server_closes_first() {
 	as_on_linux "accept recv=5 send=5 close" "connect send=5 recv=5 eof close"
 }
-# The program closes while Linux is just being told that the client has: their FINs cross. The slow path
-# is held up whenever it says something, and closed is when it is about to give Linux a TCP segment.
+# The program closes while Linux is just being told that the client has: their FINs cross. A RST ends what then
+# waits in Linux for the wrong side. The slow path is held up whenever it says something, and the program closes
+# when that is about to be a TCP segment.
 test_the_server_closes_before_linux_has_heard_of_the_clients_fin() {
 	local tracer
 	plain && return
 	command -v strace >/dev/null || skip "strace is not installed"
-	start tracer server strace -p "$(daemon_pid s0)" -o "$TMPDIR/told" -e trace=writev \
+	start tracer server strace -p "$(daemon_pid s0)" -o "$TMPDIR/says" -e trace=writev \
 		-e inject=writev:delay_enter=300000 2>"$TMPDIR/strace"
 	wait_for grep -q attached "$TMPDIR/strace"
 	rm -rf "$TMPDIR"/{linux,taspilot}
-	close_when_it_tells &
+	close_when_linux_is_told &
 	as_on_linux "accept recv=5 send=5 eof mark=eof await=now close" "connect send=5 recv=5 close"
 	stop "$tracer"
 }
-close_when_it_tells() {
+close_when_linux_is_told() {
 	local kind
 	for kind in linux taspilot; do
 		wait_for test -e "$TMPDIR/$kind/eof"
-		[ $kind = linux ] || wait_for grep -qF '\10\0E\0' "$TMPDIR/told"
+		[ $kind = linux ] || wait_for grep -qF '\10\0E\0' "$TMPDIR/says"	# a frame of IPv4
 		echo 1 >"$TMPDIR/$kind/now.new"
 		mv "$TMPDIR/$kind"/now{.new,}
 	done

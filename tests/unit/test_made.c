@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 #include <cmocka.h>
+#include <netinet/tcp.h>
 
 #include "../../user/slow/made.h"
 #include "slow_frames.h"
@@ -52,6 +53,38 @@ static void made_frames_look_as_from_the_other_side(void **state)
 			assert_int_equal(s.has_ts, ts);
 			assert_int_equal(s.tsval, ts ? 11 : 0);
 		}
+}
+
+static void what_time_wait_has_is_old(void **state)
+{
+	static const struct {
+		const char *what;
+		uint32_t found, tcp_state;
+		uint32_t seq, len;
+		uint8_t flags;
+		bool old;
+	} cases[] = {
+		{ "data that it has", 0, TCP_TIME_WAIT, SEQ - 100, 100, WIRE_ACK, true },
+		{ "the FIN that it has", 0, TCP_TIME_WAIT, SEQ - 1, 0, WIRE_ACK | WIRE_FIN, true },
+		{ "the FIN that it lacks", 0, TCP_TIME_WAIT, SEQ, 0, WIRE_ACK | WIRE_FIN, false },
+		{ "data that it lacks", 0, TCP_TIME_WAIT, SEQ - 99, 100, WIRE_ACK, false },
+		{ "an old ACK", 0, TCP_TIME_WAIT, SEQ - 100, 0, WIRE_ACK, true },
+		{ "RST", 0, TCP_TIME_WAIT, SEQ, 0, WIRE_RST, false },
+		{ "data, and a socket that has it", 1, TCP_FIN_WAIT2, SEQ - 100, 100, WIRE_ACK, false },
+		{ "data, and no socket", 0, 0, SEQ - 100, 100, WIRE_ACK, false },
+	};
+	const uint32_t delta = 0xfffff000;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct segment s = { .seq = cases[i].seq + delta, .len = cases[i].len,
+					   .flags = cases[i].flags };
+		const struct tp_answer a = { .found = cases[i].found, .rcv_nxt = SEQ,
+					     .tcp_state = cases[i].tcp_state };
+
+		if (made_is_old(&s, delta, &a) != cases[i].old)
+			fail_msg("%s", cases[i].what);
+	}
 }
 
 static void a_rst_to_linux_has_no_timestamp_that_could_be_too_old(void **state)
@@ -162,6 +195,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(made_frames_look_as_from_the_other_side),
 		cmocka_unit_test(a_rst_to_linux_has_no_timestamp_that_could_be_too_old),
+		cmocka_unit_test(what_time_wait_has_is_old),
 		cmocka_unit_test(linux_is_told_all_news_in_an_order_it_understands),
 		cmocka_unit_test(linuxs_frames_are_understood),
 	};

@@ -33,6 +33,9 @@
  *  a frame reaches the quiet flow before 2			FAST_EV_STRAY: kept, or translated
  *								if it comes after 5
  *  a frame was recorded in FAST or HOLD, read after 5	phase LINUX: translated (upcall.c)
+ *  the peer repeats what was kept, and both are done	what comes then is dropped: it would be
+ *  before 6						answered, a peer that is gone would
+ *								answer that by RST, and end TIME_WAIT
  *  the socket is locked by the program during 4		its backlog has our segment: asked
  *								again at once, then on a timer
  *  Linux's socket has gone already			nobody is told; what the peer sends
@@ -287,6 +290,13 @@ static void tell_window(struct slow *s, struct conn *c, const struct tp_answer *
 		handback_say(s, c, MADE_TO_WIRE, &seg);
 }
 
+bool handback_is_old(struct slow *s, const struct conn *c, const struct segment *seg)
+{
+	struct tp_answer a;
+
+	return !ask_linux(s->att, &c->key, &a) && made_is_old(seg, c->rx_delta, &a);
+}
+
 static void deliver(struct slow *s, struct conn *c, struct held_frame *f)
 {
 	bool partial = f->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
@@ -307,12 +317,13 @@ bool handback_is_done(const struct conn *c, const struct segment *seg)
 	return c->last.fin_sent && made_request(seg, c->linux_una) == MADE_REQ_FIN;
 }
 
-static bool is_done(const struct conn *c, const struct held_frame *f)
+static bool is_needless(struct slow *s, const struct conn *c, const struct held_frame *f)
 {
 	struct segment seg;
 
-	return f->from == SEG_FROM_LINUX &&
-	       segment_read(f->data, f->len, SEG_FROM_LINUX, &seg) && handback_is_done(c, &seg);
+	if (is_syn(f) || !segment_read(f->data, f->len, f->from, &seg))
+		return false;
+	return f->from == SEG_FROM_LINUX ? handback_is_done(c, &seg) : handback_is_old(s, c, &seg);
 }
 
 static void deliver_kept(struct slow *s, struct conn *c)
@@ -320,7 +331,7 @@ static void deliver_kept(struct slow *s, struct conn *c)
 	struct held_frame *f;
 
 	while ((f = held_take(&c->held))) {
-		if (!is_done(c, f))
+		if (!is_needless(s, c, f))
 			deliver(s, c, f);
 		free(f);
 	}
@@ -348,12 +359,12 @@ static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 	bool ended = handback_end_time_wait(s, c, a);
 
 	c->feeding = false;
-	feed_switch(s, c);
 	if (flowmap_set(s, c, CONN_LINUX)) {
 		expire_soon(s, c);	/* no memory: try again */
 		return;
 	}
-	deliver_kept(s, c);
+	deliver_kept(s, c);		/* before whom we wake takes this CPU */
+	feed_switch(s, c);
 	tell_window(s, c, a);
 	let_go(s, c, TP_SLOT_LINUX);
 	if (over || ended || (!c->tx_delta && !c->rx_delta))

@@ -25,6 +25,8 @@ void handback_from_linux(struct slow *s, struct conn *c, const struct segment *s
 			 const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len);
 /* A FIN of Linux, @seg, that the thread has sent in its place. */
 bool handback_is_done(const struct conn *c, const struct segment *seg);
+/* A frame of the peer, @seg, that was repeated while we had it: Linux is in TIME_WAIT and has it all. */
+bool handback_is_old(struct slow *s, const struct conn *c, const struct segment *seg);
 /* Asked for: the flow is to go back when it is quiet. */
 void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason);
 /* Once in a while: the peer has finished, and since the last time nothing was read of what came before

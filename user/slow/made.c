@@ -19,7 +19,10 @@
 #include "made.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <string.h>
+
+#include "taspilot/seq.h"
 
 #define TS_LEN		12U
 #define TS_ALIGNED	0x0101080aU	/* NOP, NOP, TS of 10 bytes */
@@ -126,4 +129,10 @@ enum made_request made_request(const struct segment *s, uint32_t snd_una)
 	if (!(s->flags & WIRE_FIN))
 		return MADE_REQ_NOTHING;
 	return s->seq == snd_una ? MADE_REQ_FIN : MADE_REQ_DATA;
+}
+
+bool made_is_old(const struct segment *s, uint32_t rx_delta, const struct tp_answer *a)
+{
+	return !a->found && a->tcp_state == TCP_TIME_WAIT && !(s->flags & WIRE_RST) &&
+	       !seq_after(segment_end(s) - rx_delta, a->rcv_nxt);
 }

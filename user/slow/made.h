@@ -61,6 +61,11 @@ enum made_request {
 	MADE_REQ_PROBE,			/* keepalive */
 	MADE_REQ_DATA,			/* a program wrote past us; or FIN behind such data */
 };
+/* @s of the peer, whose numbers are @rx_delta ahead of Linux's, was kept for so long that it was repeated: Linux
+ * is in TIME_WAIT, so @a says, and has all of it.
+ */
+bool made_is_old(const struct segment *s, uint32_t rx_delta, const struct tp_answer *a);
+
 enum made_request made_request(const struct segment *s, uint32_t snd_una);
 
 #endif

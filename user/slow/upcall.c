@@ -48,7 +48,7 @@ static void inject(struct slow *s, struct conn *c, const uint8_t *frame, uint32_
 	fast_send(s->fast, c->thread, &cmd);	/* full: lost, and repeated by the peer */
 }
 
-/* A frame of a connection that was handed back, recorded before it was. */
+/* A frame of a connection that was handed back, recorded before it was; it may be old by now. */
 static void translate(struct slow *s, struct conn *c, const struct virtio_net_hdr *vnet,
 		      uint8_t *frame, uint32_t len)
 {
@@ -88,7 +88,7 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 	case CONN_LINUX:
 		if (seg->flags & WIRE_SYN)
 			relay_to_linux(s, vnet, frame, len);
-		else
+		else if (!handback_is_old(s, c, seg))
 			translate(s, c, vnet, frame, len);
 		return;
 	case CONN_DEAD:
