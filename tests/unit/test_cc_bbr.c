@@ -297,6 +297,33 @@ static void what_was_before_a_loss_returns_after_it(void **state)
 	free(p);
 }
 
+/* One round trip, in which @rate bytes per second arrive. */
+static void round_at(struct path *p, uint32_t rate)
+{
+	struct cc_ack a = { .acked = 1, .in_flight = 10, .rtt_us = 20000 };
+	struct cc_rate r = { .acked = rate / 50, .interval_us = 20000, .in_flight = 10 };
+
+	a.now_ns = p->now_ns += 20 * MS;
+	r.since = p->delivered;
+	r.delivered = p->delivered += rate / 50;
+	p->cc.ops->control(&p->cc, &a, &r);
+}
+
+/* As in Linux: who forgets sooner than the others gets less than they. */
+static void the_best_rate_is_known_for_ten_round_trips_more(void **state)
+{
+	struct path *p = path_new(12500000, 20 * MS, 100 * MS);
+
+	(void)state;
+	round_at(p, 10000000);
+	for (int i = 0; i < 10; i++)
+		round_at(p, 1000000);
+	assert_true(p->cc.pacing_rate > 2000000);
+	round_at(p, 1000000);
+	assert_true(p->cc.pacing_rate < 2000000);
+	free(p);
+}
+
 static void so_max_pacing_rate_is_obeyed(void **state)
 {
 	struct path *p = path_new(12500000, 20 * MS, 100 * MS);
@@ -320,6 +347,7 @@ int main(void)
 		cmocka_unit_test(a_policer_is_not_fought),
 		cmocka_unit_test(a_programs_pace_does_not_lower_the_rate),
 		cmocka_unit_test(what_was_before_a_loss_returns_after_it),
+		cmocka_unit_test(the_best_rate_is_known_for_ten_round_trips_more),
 		cmocka_unit_test(so_max_pacing_rate_is_obeyed),
 	};
 

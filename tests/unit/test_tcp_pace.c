@@ -64,6 +64,8 @@ static void a_burst_is_two_segments_or_a_millisecond(void **state)
 	(void)state;
 	rig_write(slow, 100000);
 	assert_int_equal(rig_drain(slow), 2);
+	rig_timer(slow);
+	assert_int_equal(rig_drain(slow), 2);
 	assert_int_equal(tcp_deadline(&slow->tcp) - slow->now, 2 * MS);
 	rig_write(fast, 100000);
 	assert_in_range(rig_drain(fast), 18, 21);
@@ -116,6 +118,27 @@ static void a_late_timer_is_made_up_for(void **state)
 	(void)state;
 	rig_write(r, 250000);
 	assert_in_range(send_for(r, 20 * MS, 100000), 190000, 212000);
+	rig_free(r);
+}
+
+/* Linux's credit: the burst that leaves late counts for less, but for half at least. */
+static void what_leaves_late_is_made_up_for_by_half_a_burst(void **state)
+{
+	struct rig *r = paced(1000000);
+
+	(void)state;
+	rig_write(r, 100000);
+	rig_drain(r);
+	rig_timer(r);
+	rig_drain(r);				/* on time */
+	rig_pass(r, 2 * MS + MS / 2);
+	tcp_timer(&r->tcp, r->now);
+	assert_int_equal(rig_drain(r), 2);
+	assert_int_equal(tcp_deadline(&r->tcp) - r->now, 3 * MS / 2);
+	rig_pass(r, 5 * MS);
+	tcp_timer(&r->tcp, r->now);
+	assert_int_equal(rig_drain(r), 2);
+	assert_int_equal(tcp_deadline(&r->tcp) - r->now, MS);
 	rig_free(r);
 }
 
@@ -202,6 +225,25 @@ static void the_delivery_rate_is_measured(void **state)
 	rig_ack(r, 4000);
 	assert_int_equal(r->tcp.delivered, 4000);
 	assert_int_equal(r->tcp.delivered_at, tcp_tick(r->now));
+	rig_free(r);
+}
+
+static void what_was_sent_last_says_how_long_sending_took(void **state)
+{
+	struct rig *r = with_bbr();
+	uint64_t last;
+
+	(void)state;
+	rig_write(r, 2000);
+	rig_drain(r);
+	rig_pass(r, 5 * MS);
+	rig_write(r, 2000);
+	rig_drain(r);
+	last = r->now;
+	assert_int_equal(r->tcp.nrec, 2);	/* nothing had arrived when either was sent */
+	rig_pass(r, 20 * MS);
+	rig_ack(r, 4000);
+	assert_int_equal(r->tcp.first_sent, tcp_tick(last));
 	rig_free(r);
 }
 
@@ -347,11 +389,13 @@ int main(void)
 		cmocka_unit_test(what_the_timer_resends_waits_for_nobody),
 		cmocka_unit_test(an_old_burst_is_not_charged_at_a_lower_rate),
 		cmocka_unit_test(a_late_timer_is_made_up_for),
+		cmocka_unit_test(what_leaves_late_is_made_up_for_by_half_a_burst),
 		cmocka_unit_test(silence_is_not_made_up_for),
 		cmocka_unit_test(what_is_sent_again_is_paced_too),
 		cmocka_unit_test(without_a_pace_nothing_waits),
 		cmocka_unit_test(bbr_paces_at_a_multiple_of_its_first_window),
 		cmocka_unit_test(the_delivery_rate_is_measured),
+		cmocka_unit_test(what_was_sent_last_says_how_long_sending_took),
 		cmocka_unit_test(a_program_that_pauses_is_noticed),
 		cmocka_unit_test(a_program_that_waits_for_room_does_not_pause),
 		cmocka_unit_test(what_fills_holes_leaves_alone_at_a_low_rate),

@@ -2,8 +2,8 @@
  *
  * cc_bbr.c - BBR, version 1: send as fast as the path delivers, with little in its queue.
  *
- * Two numbers describe the path: bw, the most that was delivered a second in the last ten
- * round trips, and min_rtt, the shortest round trip of the last ten seconds. Bytes leave at
+ * Two numbers describe the path: bw, the most that was delivered a second in this round trip
+ * and ten before it, and min_rtt, the shortest round trip of the last ten seconds. Bytes leave at
  * gain * bw (tcp_pace.c), and gain * bw * min_rtt of them may be in flight:
  *
  *	STARTUP		gain 2/ln 2, until three round trips brought no quarter more: full
@@ -30,7 +30,7 @@
 #define HIGH_GAIN	2.885f		/* 2/ln 2: doubles each round trip */
 #define CWND_GAIN	2.0f
 #define MARGIN		0.99		/* a little slower than the path */
-#define BW_ROUNDS	10U
+#define BW_ROUNDS	11U		/* this one and ten before it */
 #define PHASES		8U
 #define FULL_GROWTH	1.25f
 #define FULL_ROUNDS	3U

@@ -166,7 +166,7 @@ struct tcp {
 
 	/* T_PACED (tcp_pace.c) */
 	uint32_t pace_left, pace_used;	/* bytes of the burst under way: may go, went */
-	bool pace_waits;		/* something has waited for pace_at */
+	uint64_t pace_late;		/* so long after it might have left, the burst under way began */
 	uint64_t pace_at;		/* when the next burst may leave */
 	uint64_t pace_due;		/* tcp_timer at pace_at, else TCP_NEVER */
 	bool pingpong;			/* interactive: delay ACKs, an answer will carry them */

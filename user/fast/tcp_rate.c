@@ -42,7 +42,7 @@ void tcp_rate_sent(struct tcp *t, struct tcp_rec *r, uint64_t now_ns)
 /* Of all that one ACK covers, what was sent last counts. */
 void tcp_rate_arrived(struct tcp *t, const struct tcp_rec *r, struct tcp_acked *a)
 {
-	if (!r->rated || (a->rate_known && !seq_after(r->delivered, a->since)))
+	if (!r->rated || (a->rate_known && seq_before(r->sent, t->first_sent)))
 		return;
 	a->rate_known = true;
 	a->since = r->delivered;
