@@ -477,3 +477,63 @@ CASE(a_listener_and_its_connections_in_one_instance)
 	close(l);
 	close(ep);
 }
+
+CASE(modified_while_disarmed)
+{
+	struct epoll_event e = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = 1 };
+	int ep = epoll_with(s, EPOLLIN | EPOLLONESHOT);
+
+	peer(SEND, 3);
+	do_epoll(ep, 30000);
+	do_epoll(ep, 0);
+	e.events = EPOLLOUT | EPOLLONESHOT;
+	epoll_ctl(ep, EPOLL_CTL_MOD, s, &e);
+	do_epoll(ep, 30000);
+	e.events = EPOLLIN | EPOLLONESHOT | EPOLLET;
+	e.data.u64 = 2;
+	epoll_ctl(ep, EPOLL_CTL_MOD, s, &e);
+	do_epoll(ep, 30000);
+	peer(SEND, 3);
+	do_epoll(ep, 0);
+	epoll_ctl(ep, EPOLL_CTL_DEL, s, &e);
+	show("mod", epoll_ctl(ep, EPOLL_CTL_MOD, s, &e));
+	e.events = 0;
+	epoll_ctl(ep, EPOLL_CTL_ADD, s, &e);
+	do_epoll(ep, 0);
+	e.events = EPOLLIN;
+	epoll_ctl(ep, EPOLL_CTL_MOD, s, &e);
+	do_epoll(ep, 30000);
+	take(s, 10, 0);
+	close(ep);
+}
+
+CASE(an_exclusive_registration_is_not_modified)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.u64 = 1 };
+	int ep = epoll_with(s, EPOLLIN | EPOLLEXCLUSIVE);
+
+	show("mod", epoll_ctl(ep, EPOLL_CTL_MOD, s, &e));
+	peer(SEND, 3);
+	do_epoll(ep, 30000);
+	show("del", epoll_ctl(ep, EPOLL_CTL_DEL, s, NULL));
+	show("add", epoll_ctl(ep, EPOLL_CTL_ADD, s, &e));
+	e.events |= EPOLLEXCLUSIVE;
+	show("mod", epoll_ctl(ep, EPOLL_CTL_MOD, s, &e));
+	e.events = EPOLLIN | EPOLLEXCLUSIVE | EPOLLONESHOT;
+	show("del", epoll_ctl(ep, EPOLL_CTL_DEL, s, NULL));
+	show("add", epoll_ctl(ep, EPOLL_CTL_ADD, s, &e));
+	e.events = EPOLLIN | EPOLLEXCLUSIVE | EPOLLET;
+	show("add", epoll_ctl(ep, EPOLL_CTL_ADD, s, &e));
+	do_epoll(ep, 30000);
+	do_epoll(ep, 0);
+	peer(SEND, 3);
+	do_epoll(ep, 30000);
+	show("add null", epoll_ctl(ep, EPOLL_CTL_MOD, s, NULL));
+	show("itself", epoll_ctl(ep, EPOLL_CTL_ADD, ep, &e));
+	show("into a socket", epoll_ctl(s, EPOLL_CTL_ADD, ep, &e));
+	show("a socket into a socket", epoll_ctl(s, EPOLL_CTL_ADD, s, &e));
+	show("no such op", epoll_ctl(ep, 77, s, &e));
+	show("closed", epoll_ctl(ep, EPOLL_CTL_ADD, 999, &e));
+	take(s, 10, 0);
+	close(ep);
+}

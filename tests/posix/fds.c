@@ -518,3 +518,29 @@ CASE(splice_through_a_pipe_moves_everything)
 	close(p[0]);
 	close(p[1]);
 }
+
+/* dup2 over the connection itself, in circles, and over its epoll instance. */
+CASE(copies_over_copies)
+{
+	int a = dup(s), b = dup(a), ep = epoll_with(a, EPOLLIN), ep2 = dup(ep);
+
+	show("same", dup2(a, a) - a);
+	show("again", dup2(a, b) - b);
+	close(s);
+	dup2(b, s);
+	close(b);
+	peer(SEND, 3);
+	do_epoll(ep2, 30000);
+	close(ep);
+	do_epoll(ep2, 30000);
+	close(a);
+	do_epoll(ep2, 30000);
+	show("mod by a closed fd", epoll_ctl(ep2, EPOLL_CTL_MOD, a, &(struct epoll_event){ 0 }));
+	take(s, 10, 0);
+	do_epoll(ep2, 0);
+	dup2(s, ep2);
+	peer(SEND, 3);
+	take(ep2, 10, 0);
+	show("wait on a socket", epoll_wait(ep2, &(struct epoll_event){ 0 }, 1, 0));
+	close(ep2);
+}

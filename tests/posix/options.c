@@ -496,3 +496,22 @@ CASE(getpeername_outlives_the_peer)
 	len = sizeof(sa);
 	show("getsockname", getsockname(s, (struct sockaddr *)&sa, &len));
 }
+
+CASE(lowat_waits_and_ends)
+{
+	set_int(s, SOL_SOCKET, SO_RCVLOWAT, 10);
+	peer(SEND, 5);
+	take(s, 3, 0);
+	take(s, 30, MSG_DONTWAIT);
+	peer(SEND, 5);
+	set_int(s, SOL_SOCKET, SO_RCVLOWAT, 2);
+	do_poll(s, POLLIN, 30000);
+	take(s, 30, 0);
+	set_int(s, SOL_SOCKET, SO_RCVLOWAT, 0);
+	say("%d", get_int(s, SOL_SOCKET, SO_RCVLOWAT));
+	set_int(s, SOL_SOCKET, SO_RCVLOWAT, 10);
+	peer(SEND, 5);
+	later(SHORT_MS, SHUT_WRITE, 0);
+	take(s, 30, 0);
+	take(s, 30, 0);
+}

@@ -383,6 +383,14 @@ static int add_ereg(int epfd, struct ereg *r, const struct epoll_event *ev)
 	return 0;
 }
 
+/* A connection is none; the kernel says so. */
+static bool can_be_instance(int epfd)
+{
+	uintptr_t tag = fd_word(epfd) & TAG_MASK;
+
+	return !tag || tag == TAG_BARE_EPOLL;
+}
+
 static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct epoll_event *ev)
 {
 	enum lock_got got;
@@ -391,7 +399,7 @@ static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct ep
 
 	if (ev->events & EPOLLEXCLUSIVE && ev->events & ~EXCLUSIVE_OK)
 		return real_ctl(epfd, EPOLL_CTL_ADD, fd, ev);	/* which refuses */
-	if (!ep) {
+	if (!ep && can_be_instance(epfd)) {
 		ep = epset_make(epfd);
 		if (ep)
 			ep->early = atomic_load(&ep_bare_waiters) != 0;
