@@ -537,3 +537,24 @@ CASE(an_exclusive_registration_is_not_modified)
 	take(s, 10, 0);
 	close(ep);
 }
+
+/* More than there are contexts for: those that came last must hear as well. */
+CASE(the_last_of_many_instances)
+{
+	int ep[80], last = ARRAY_SIZE(ep) - 1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ep); i++)
+		ep[i] = epoll_with(s, EPOLLIN);
+	do_poll(ep[last - 1], POLLIN, 0);
+	later(SHORT_MS, SEND, 3);
+	do_epoll(ep[last], 30000);
+	do_poll(ep[last - 1], POLLIN, 30000);
+	take(s, 10, 0);
+	do_poll(ep[last - 1], POLLIN, 0);
+	do_epoll(ep[last], 0);
+	later(SHORT_MS, SEND, 3);
+	do_poll(ep[last - 1], POLLIN, 30000);
+	take(s, 10, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(ep); i++)
+		close(ep[i]);
+}

@@ -194,15 +194,21 @@ void ep_poke(struct epset *ep)
 	errno = saved;
 }
 
-/* Whoever noticed that a region is gone: each instance hears of it when it is next asked. */
+bool ep_is_blind(const struct epset *ep) { return ep->blind; }
+
+/* Whoever noticed that a region is gone: each instance hears of it when it is next asked. And nobody
+ * tells of the fds of a region in which there was no context.
+ */
 void ep_mourn(struct epset *ep)
 {
 	for (uint32_t i = 0; i < ep->regions; i++) {
 		struct ep_region *er = &ep->region[i];
 
-		if (likely(!atomic_load_explicit(&er->region->gone, memory_order_relaxed)) || er->mourned)
+		bool gone = atomic_load_explicit(&er->region->gone, memory_order_relaxed);
+
+		if (likely(er->ctx >= 0 && (!gone || er->mourned)))
 			continue;
-		er->mourned = true;
+		er->mourned = gone;
 		for (struct ereg *r = ep->all.all_next; r != &ep->all; r = r->all_next)
 			if (r->ours && r->c->region == er->region)
 				ready_add(ep, r);

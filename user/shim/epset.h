@@ -104,7 +104,7 @@ void ep_sleep_words(struct epset *ep, uint32_t value);
 void ep_poke(struct epset *ep);		/* wake one sleeper */
 void ep_wake_others(struct epset *ep);	/* after a change of our own */
 void ep_drain(struct epset *ep);	/* context queues -> ready list; lock held */
-void ep_mourn(struct epset *ep);	/* what is gone -> ready list; lock held */
+void ep_mourn(struct epset *ep);	/* what is gone, or untold -> ready list; lock held */
 struct ereg *ep_mark(struct epset *ep);	/* stands for an fd of our own in the kernel's instance */
 void ep_renew(struct epset *ep);	/* a child's first use of what it shares with its parent */
 

@@ -520,6 +520,7 @@ void ep_conn_changed(struct conn *c);	/* by ourselves: look at it again */
 void ep_created(int epfd);
 bool ep_ready(struct epset *ep);	/* would epoll_wait find something of ours? */
 bool ep_arm(struct epset *ep);		/* sleep on its fd; true: something is there already */
+bool ep_is_blind(const struct epset *ep);	/* look at it often: there was no context for it */
 bool ep_hush(struct epset *ep);		/* nothing of ours is ready; true: look again */
 void ep_disarm(struct epset *ep);
 void ep_fd_copied(struct epset *ep);

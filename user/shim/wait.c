@@ -71,6 +71,8 @@ static void set_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
 			ep_arm(ep);
 		if (ctx < 0)
 			b->blind = true;
+		else if (ep)
+			b->blind |= ep_is_blind(ep);
 		else if (c)
 			atomic_fetch_or(&c->slot->notify, 1ULL << ctx);
 	}
