@@ -25,6 +25,8 @@ demote() { plain || in_ns server taspilot demote "$@"; }
 # so many were told to go
 told() { plain || is "$1" "$(in_ns server taspilot status --json | jq '.[0].handed_back.DEMOTED')"; }
 
+ours() { plain || in_ns server taspilot flows --json | grep -q "10\.0\.0\.2:$1\""; }
+
 # draw - $at, $pieces of the server and the client, $who marks, $stop: it waits there
 draw() {
 	local bits=$((RANDOM % 24))
@@ -48,6 +50,8 @@ transfer() {
 	# shellcheck disable=SC2086
 	start client client bulk connect=10.0.0.2:"$1" $3 piece="${pieces[1]}" ${does[1]} $until
 	read -r -t 60 <>"$TMPDIR/mark" || { drawn; echo "never came there"; return 1; }
+	ours "$1" || touch "$TMPDIR/go"		# the program was too busy to claim it, and does so when it goes on
+	wait_for ours "$1" || { drawn; in_ns server taspilot why; return 1; }
 	demote 10.0.0.2:"$1" >"$TMPDIR/demoted" &
 	demoting=$!
 	wait_for told $((i + 1)) || { drawn; in_ns server taspilot status --json; in_ns server taspilot why; return 1; }
