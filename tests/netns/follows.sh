@@ -108,6 +108,28 @@ test_another_congestion_control_takes_effect_at_once() {
 }
 uses() { [ "$(flow .cc)" = "$1" ]; }
 
+# Longer than a program waits for a claim, after which Linux would have the connection. Here it has not.
+test_what_is_set_while_the_daemon_stands_still_takes_effect() {
+	plain && return
+	local talks pid
+	export TALK_DIR=$TMPDIR/still
+	mkdir -p "$TALK_DIR"
+	pid=$(daemon_pid s0)
+	accel talks server talk listen=8009 accept recv=5 send=5 mark=ours await=stopped cc=reno eof close
+	wait_for listening server 8009
+	in_ns client talk connect=10.0.0.2:8009 send=5 recv=5 await=seen shutwr eof close &
+	wait_for test -e "$TALK_DIR/ours"
+	wait_for flows_are 1
+	kill -STOP "$pid"
+	echo 1 >"$TALK_DIR/stopped.new"; mv "$TALK_DIR"/stopped{.new,}
+	sleep 2.5
+	kill -CONT "$pid"
+	wait_for uses reno
+	echo 1 >"$TALK_DIR/seen.new"; mv "$TALK_DIR"/seen{.new,}
+	wait "$talks" $!
+	wait_for flows_are 0
+}
+
 test_what_a_route_says_holds_for_connections_that_are_ours() {
 	in_ns server ip route change 10.0.0.0/24 dev s0 src 10.0.0.2 congctl reno rto_min 60ms initcwnd 33
 	serve 8008

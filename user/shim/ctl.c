@@ -8,7 +8,9 @@
  *
  * A request waits for its answer, at most one second: a daemon that does not answer has its
  * link closed, which tells it to undo what it may still do for us. All failures mean
- * that Linux carries the connection. Requests of several threads take turns; a signal
+ * that Linux carries the connection. That is no way out where the connection is ours already, and to close
+ * the link would take away what its events come by; so a request about one, or of a daemon that is only slow
+ * (its heart beats), waits for as long as a daemon may be silent. Requests of several threads take turns; a signal
  * handler that interrupts one gets -EDEADLK, so plain Linux.
  *
  * The child of a fork closes its copies of the links and makes its own.
@@ -22,6 +24,7 @@
 #include "shim.h"
 
 #define ANSWER_S	1
+#define PATIENT_S	10		/* as long as SILENCE_NS, after which connections are reset */
 #define LOOK_NS		NSEC
 #define NAME_MAX_IF	16
 #define MAX_FDS		(1 + TP_MAX_THREADS)
@@ -138,7 +141,35 @@ static void take_fds(struct answer *a, struct msghdr *m)
 	}
 }
 
-static bool recv_answer(int fd, struct answer *a)
+/* A daemon that is stopped must not be asked: it would do it later, behind our back. A new region
+ * has had no heartbeat yet, but its daemon has just answered.
+ */
+static bool link_is_well(const struct link *l)
+{
+	const struct region *r = l->own;
+	const struct tp_region *head;
+	uint64_t beat;
+
+	if (atomic_load(&l->fd) < 0 || !r)
+		return false;
+	head = atomic_load(&r->base);
+	beat = atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed);
+	return !atomic_load_explicit(&head->closing, memory_order_relaxed) &&
+	       (!beat || now_ns() - beat < TP_STALE_NS);
+}
+
+static bool is_about_ours(enum tp_ctl_type type)
+{
+	return type == TP_CTL_LEAVE || type == TP_CTL_OPTIONS || type == TP_CTL_CTX;
+}
+
+/* @waited: seconds. */
+static bool may_take_longer(const struct link *l, enum tp_ctl_type type, int waited)
+{
+	return waited < PATIENT_S && (is_about_ours(type) || link_is_well(l));
+}
+
+static bool recv_answer(const struct link *l, enum tp_ctl_type type, int fd, struct answer *a)
 {
 	struct iovec iov = { &a->msg, sizeof(a->msg) };
 	union {
@@ -149,12 +180,15 @@ static bool recv_answer(int fd, struct answer *a)
 		.msg_iov = &iov, .msg_iovlen = 1,
 		.msg_control = &ctl, .msg_controllen = sizeof(ctl),
 	};
+	int waited = 0;
 	ssize_t n;
 
 	a->fds = 0;
 	do {
 		n = libc()->recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
+		waited += n < 0 && errno == EAGAIN ? ANSWER_S : 0;
+	} while (n < 0 && (errno == EINTR ||
+			   (errno == EAGAIN && may_take_longer(l, type, waited))));
 	if (n > 0)
 		take_fds(a, &m);
 	return n == (ssize_t)sizeof(a->msg);
@@ -171,7 +205,7 @@ static int exchange(struct link *l, struct tp_ctl *req, int pass_fd, struct answ
 	if (!send_request(fd, req, pass_fd))
 		goto down;
 	for (;;) {
-		if (!recv_answer(fd, a)) {
+		if (!recv_answer(l, req->h.type, fd, a)) {
 			answer_close(a);
 			goto down;
 		}
@@ -397,23 +431,6 @@ int ctl_connect(uint64_t cookie)
 
 	req.connect.cookie = cookie;
 	return tell_all(&req);
-}
-
-/* A daemon that is stopped must not be asked: it would do it later, behind our back. A new region
- * has had no heartbeat yet, but its daemon has just answered.
- */
-static bool link_is_well(const struct link *l)
-{
-	const struct region *r = l->own;
-	const struct tp_region *head;
-	uint64_t beat;
-
-	if (atomic_load(&l->fd) < 0 || !r)
-		return false;
-	head = atomic_load(&r->base);
-	beat = atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed);
-	return !atomic_load_explicit(&head->closing, memory_order_relaxed) &&
-	       (!beat || now_ns() - beat < TP_STALE_NS);
 }
 
 static int claim_on(struct link *l, struct tp_ctl *req, struct claim *ret_claim)
