@@ -19,7 +19,7 @@
  * the switch to FAST; so wire sequence number = first sequence number + position.
  *
  * Wake-ups. Who wants to sleep: set its sleep word, full fence, look again, sleep. Who
- * produced: write, full fence, exchange the sleep word with 0, wake if it was set. So
+ * produced: write, full fence, exchange the sleep word with 0, wake if it was TP_ASLEEP. So
  * one wake a batch, and none towards somebody awake.
  *
  * Yields. Who shares a fast thread's CPU may say TP_YIELDS in place of TP_ASLEEP, stay runnable and
@@ -89,7 +89,7 @@ struct tp_lane {
 	alignas(TP_LINE) _Atomic uint32_t sleep;	/* both: thread sets, waker clears */
 	_Atomic uint32_t yields_on;			/* fast thread: its CPU + 1, if it yields; else 0 */
 	_Atomic uint32_t yielded;			/* fast thread: counts its yields */
-	_Atomic uint32_t yielders;			/* program (atomic add): how many yield */
+	_Atomic uint32_t yield_waits;			/* program (atomic add): how many began with yields */
 	alignas(TP_LINE) _Atomic uint32_t entry[TP_SLOTS];	/* program sets, thread clears */
 };
 

@@ -491,9 +491,9 @@ static void report(void)
 	fast_get_stats(set, &s);
 	getrusage(RUSAGE_SELF, &r);
 	printf("rx %lu tx %lu rtx %lu ooo %lu bad_csum %lu bad %lu stray %lu tx_full %lu "
-	       "handed %lu wakes %lu kicks %lu sleeps %lu flows %lu cpu_ms %lu\n",
+	       "handed %lu wakes %lu yields %lu kicks %lu sleeps %lu flows %lu cpu_ms %lu\n",
 	       s.rx_segments, s.tx_segments, s.retransmits, s.ooo, s.rx_bad_csum, s.rx_bad,
-	       s.rx_stray, s.tx_full, s.handed_over, s.wakes, s.kicks, s.sleeps, s.flows,
+	       s.rx_stray, s.tx_full, s.handed_over, s.wakes, s.yields, s.kicks, s.sleeps, s.flows,
 	       r.ru_utime.tv_sec * 1000 + r.ru_utime.tv_usec / 1000 +
 	       r.ru_stime.tv_sec * 1000 + r.ru_stime.tv_usec / 1000);
 	for (uint32_t i = 0; i < cfg.queues; i++)

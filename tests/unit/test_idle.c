@@ -206,9 +206,11 @@ static void a_wake_up_that_ends_late_tells_of_others(void **state)
 	(void)state;
 	idle_init(&i, FAST_POLL_ADAPTIVE);
 	at = arrivals(&i, 1, 100, 20);
-	idle_woke(&i, at, at + 100 * US);
-	assert_false(idle_is_shared(&i, at + 100 * US));
-	idle_woke(&i, at, at + 4000 * US);
+	/* its own work, and wakes across cores */
+	idle_woke(&i, at, at + 900 * US, 1);
+	idle_woke(&i, at, at + 2000 * US, 64);
+	assert_false(idle_is_shared(&i, at + 2000 * US));
+	idle_woke(&i, at, at + 4000 * US, 1);
 	assert_true(idle_is_shared(&i, at + 4000 * US));
 }
 

@@ -133,7 +133,7 @@ static void look_at_autogroups(void)
 	if (f)
 		fclose(f);
 	if (on != '1') {
-		tell(OK, "scheduler", "no autogroups: fast threads and programs may yield to each other");
+		tell(OK, "scheduler", "no autogroups: fast threads yield to programs of their control group");
 		return;
 	}
 	tell(NOTE, "scheduler", "autogroups: a program of another session than taspilotd's is woken, "

@@ -46,6 +46,7 @@ struct appq {
 	_Atomic uint64_t waking;	/* the write under way: count << 8 | context, 0 none */
 	uint64_t wakes;			/* writes so far */
 	uint32_t yields;		/* so many */
+	uint32_t yield_waits;		/* of the program, when we looked last */
 	uint32_t *wake;			/* slots whose sleepers to look for in this batch */
 	uint32_t wake_n, wake_max;
 
@@ -107,10 +108,14 @@ static inline void appq_yields_on(struct appq *q, uint32_t where)
 		atomic_store_explicit(&q->lane->yields_on, where, memory_order_relaxed);
 }
 
-/* Does somebody yield? A program that died may seem to for ever: it costs a yield now and then. */
-static inline bool appq_has_yielder(const struct appq *q)
+/* Has somebody yielded since the last call? */
+static inline bool appq_had_yielder(struct appq *q)
 {
-	return atomic_load_explicit(&q->lane->yielders, memory_order_relaxed) != 0;
+	uint32_t waits = atomic_load_explicit(&q->lane->yield_waits, memory_order_relaxed);
+	bool had = waits != q->yield_waits;
+
+	q->yield_waits = waits;
+	return had;
 }
 
 /* Announce that we did. */

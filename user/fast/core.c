@@ -5,7 +5,7 @@
  *	commands -> frames -> kicks -> timers	each notes its flows in the busy list
  *	settle					notify programs, build frames
  *	one kick of the XSK, one wake a sleeper, events to the slow thread
- *	nothing done: spin, wait for a kick, or block (idle.h)
+ *	nothing done: spin, yield, wait for a kick, or block (idle.h, yield.h)
  *
  * Nothing is capped but by what the rings hold: the peer that sees its answers in batches
  * sleeps between them, and each of its wake-ups costs this core more than the batch.
@@ -124,12 +124,14 @@ static void wake_programs(struct fast *t)
 
 		woken += appq_flush(q);
 		where = appq_gave(q);
-		if (where && where != t->cpu + 1)
+		if (where == t->cpu + 1)
+			t->owes_yield = true;
+		else if (where)
 			nudge(t, where);
 	}
 	stats_add(&t->stats.wakes, woken);
 	if (woken)
-		idle_woke(&t->idle, since, clock_ns());
+		idle_woke(&t->idle, since, clock_ns(), woken);
 }
 
 static bool program_works(struct fast *t)
@@ -138,6 +140,12 @@ static bool program_works(struct fast *t)
 		if (appq_awake_on(q, t->cpu))
 			return true;
 	return false;
+}
+
+static void forget_awake(struct fast *t)
+{
+	for (struct appq *q = t->appqs; q; q = q->next)
+		appq_forget_awake(q);
 }
 
 /* Let those on our CPU run who yield to us, or whom we have woken: @given, they have news; or it is time
@@ -151,17 +159,30 @@ static void yield(struct fast *t, bool given)
 	int tries = 0;
 
 	atomic_store_explicit(&t->nudged, false, memory_order_relaxed);
+	t->owes_yield = false;
 	do {
 		(void)sched_yield();
 		works = given && program_works(t);
-	} while (works && ++tries < YIELD_TRIES);
-	t->yielded_ns = clock_ns();
+		t->yielded_ns = clock_ns();
+	} while (works && ++tries < YIELD_TRIES && t->yielded_ns - since < YIELD_LATE_NS);
 	stats_add(&t->stats.yields, 1);
 	for (struct appq *q = t->appqs; q; q = q->next)
 		appq_yielded(q);
+	idle_yielded(&t->idle, t->yielded_ns);
 	yield_took(&t->yield, since, t->yielded_ns);
 	if (given)
 		yield_brought(&t->yield, t->yielded_ns, !works);
+	if (works)
+		forget_awake(t);
+}
+
+/* By a thread that never finds nothing to do. */
+static void yield_at_times(struct fast *t)
+{
+	bool due = t->owes_yield || atomic_load_explicit(&t->nudged, memory_order_relaxed);
+
+	if (due && t->yields_on && t->now_ns > t->yielded_ns + IDLE_SPIN_NS)
+		yield(t, t->owes_yield);
 }
 
 static bool work_waits(struct fast *t)
@@ -278,9 +299,12 @@ static bool yields_with_somebody(const struct fast *t)
  */
 static void spin(struct fast *t)
 {
-	for (int i = 0; i < SPIN_LOOKS && !work_waits(t); i++)
+	for (int i = 0; i < SPIN_LOOKS; i++) {
+		if (work_waits(t))
+			return;
 		__builtin_ia32_pause();
-	if (yields_with_somebody(t) && t->now_ns - t->yielded_ns > IDLE_SPIN_NS)
+	}
+	if (yields_with_somebody(t) && t->now_ns > t->yielded_ns + IDLE_SPIN_NS)
 		yield(t, false);
 }
 
@@ -293,7 +317,7 @@ static void say_where_we_yield(struct fast *t)
 	atomic_store_explicit(&t->yields_on, where, memory_order_relaxed);
 	for (struct appq *q = t->appqs; q; q = q->next) {
 		appq_yields_on(q, where);
-		if (appq_has_yielder(q))
+		if (appq_had_yielder(q))
 			t->yielder_ns = t->now_ns;
 	}
 }
@@ -312,8 +336,7 @@ static void rest(struct fast *t, enum idle_how how)
 	wake_end(&t->wake);
 	announce(t, TP_THREAD_AWAKE);
 	if (idle_gave_up(&t->idle))
-		for (struct appq *q = t->appqs; q; q = q->next)
-			appq_forget_awake(q);
+		forget_awake(t);
 }
 
 static void idle(struct fast *t)
@@ -322,8 +345,10 @@ static void idle(struct fast *t)
 	enum idle_other other;
 	enum idle_how how;
 
-	if (atomic_load_explicit(&t->nudged, memory_order_relaxed))
+	if (atomic_load_explicit(&t->nudged, memory_order_relaxed)) {
 		yield(t, false);
+		return;
+	}
 	t->cpu = (uint32_t)sched_getcpu();
 	other = who_works(t);
 	how = idle_next(&t->idle, t->now_ns, other);
@@ -353,7 +378,9 @@ void *fast_run(void *thread)
 		(void)cpu_pin(t->set->cfg.cpu[t->index]);
 
 	while (!atomic_load_explicit(&t->set->stop, memory_order_relaxed))
-		if (!turn(t))
+		if (turn(t))
+			yield_at_times(t);
+		else
 			idle(t);
 	return NULL;
 }

@@ -104,7 +104,8 @@ void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns)
 		note_leap(i, since_ns + IDLE_KICK_NS, now_ns);
 }
 
-void idle_woke(struct idle *i, uint64_t since_ns, uint64_t now_ns)
+void idle_woke(struct idle *i, uint64_t since_ns, uint64_t now_ns, uint32_t n)
 {
-	note_leap(i, since_ns, now_ns);
+	if (i->poll == FAST_POLL_ADAPTIVE && now_ns - since_ns > IDLE_WOKE_NS + n * IDLE_WAKE_NS)
+		backoff_begin(&i->shared, now_ns);
 }

@@ -2,9 +2,10 @@
  *
  * idle.h - what a fast thread does when a turn found nothing to do.
  *
- *	a program on our CPU is at work on	WAIT_KICK: give it the CPU; its kick, and
- *	what we gave it				nothing else, ends the wait (200 us at most;
- *						5 ms on a CPU that others want too)
+ *	a program on our CPU is at work on	WAIT_KICK: give it the CPU (by a yield where it
+ *	what we gave it				yields to us, yield.h); its kick, and nothing
+ *						else, ends the wait (200 us at most; 5 ms on
+ *						a CPU that others want too)
  *	the slow thread is at work on our CPU	BLOCK: until a frame, a kick, a command, a timer
  *	frames came lately, and often		SPIN: look again, without system calls
  *	else					BLOCK
@@ -15,9 +16,9 @@
  * most end without a frame, there are none for a while, then a few to try.
  *
  * Somebody else's task shows in the clock: a spin in which time leaps was preempted, a wait for
- * a kick that ends late stood behind the other, and so did a wake-up that let the program run before us. Then spinning only uses up our share of the CPU,
- * and the next wait for it is a whole slice of the other. So no spins for a while, which doubles
- * as long as it happens again. Meanwhile the thread comes before others (a nice value), as
+ * a kick that ends late stood behind the other, and so did a wake-up that let the program run before
+ * us. Then spinning only uses up our share of the CPU, and the next wait for it is a whole slice of the
+ * other. So no spins for a while, which doubles as long as it happens again. Meanwhile the thread comes before others (a nice value), as
  * softirqs do, whose work it does: it takes two turns a request, and the other would get a whole
  * slice between them whenever the program has gone to sleep. When the CPU is ours alone that would
  * be wrong: a program that is woken must come before us, because we spin.
@@ -44,6 +45,8 @@
 #define IDLE_TRY	160U		/* what a new try starts with: some five spins in vain */
 #define IDLE_SKIPS	64U		/* idle times without a spin between two tries */
 #define IDLE_LEAP_NS	300000ULL	/* between two looks at the clock: we were preempted */
+#define IDLE_WOKE_NS	1000000ULL	/* in a wake-up: more than a program as a rule works for a batch, */
+#define IDLE_WAKE_NS	20000ULL	/* and for each wake this, which is what one across cores costs */
 
 enum idle_how { IDLE_SPIN, IDLE_WAIT_KICK, IDLE_BLOCK };
 
@@ -68,8 +71,10 @@ void idle_init(struct idle *i, enum fast_poll poll);
 void idle_worked(struct idle *i, uint64_t now_ns, bool frames);
 /* A turn did nothing. */
 enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other);
-/* Programs have been woken; it took until now. */
-void idle_woke(struct idle *i, uint64_t since_ns, uint64_t now_ns);
+/* @n programs have been woken; it took until now. */
+void idle_woke(struct idle *i, uint64_t since_ns, uint64_t now_ns, uint32_t n);
+/* The thread has yielded; what that took is judged elsewhere (yield.h). */
+static inline void idle_yielded(struct idle *i, uint64_t now_ns) { i->looked_ns = now_ns; }
 /* A WAIT_KICK is over. */
 void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns);
 /* Somebody else wants the CPU all the time. */

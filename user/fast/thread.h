@@ -102,6 +102,7 @@ struct fast {
 	struct yield yield;
 	uint64_t yielded_ns;		/* when last */
 	uint64_t yielder_ns;		/* when a program was last seen that does */
+	bool owes_yield;		/* one that yields here has news since */
 	uint32_t cpu;			/* where we were at the last idle time */
 	bool shares_cpu;		/* somebody else wants it: we come first */
 	struct xio xio;

@@ -335,14 +335,14 @@ static bool news(void *ep) { return queues_hold_news(ep); }
 /* Waits a moment without sleeping, by yields to a fast thread on our CPU. Not where others wait too, or
  * where threads of several daemons bring news: each of these knows its own CPU only.
  */
-static bool yield_for_news(struct epset *ep)
+static bool yield_for_news(struct epset *ep, uint64_t deadline)
 {
 	struct ep_region *er = &ep->region[0];
 	struct yielding y;
 	bool got;
 
 	if (ep->regions != 1 || er->ctx < 0 || atomic_load(&ep->sleepers) ||
-	    !yield_begin(er->region, &y))
+	    !yield_begin(er->region, deadline, &y))
 		return false;
 	awake_on(ep);
 	yield_say(&y, &ep_ctx(er)->sleep);
@@ -389,8 +389,9 @@ static int wait_once(int epfd, struct epset *ep, struct epoll_event *evs, int ma
 			kick_flush();
 		return n;
 	}
+	kick_flush();			/* what believes that we are awake must not wait for us */
 	if (live && ep->regions &&
-	    (spin_for(ep->region[0].region, news, ep) || yield_for_news(ep))) {
+	    (spin_for(ep->region[0].region, news, ep) || yield_for_news(ep, deadline))) {
 		n = take_ours(ep, evs, max);
 		if (n)
 			return n;

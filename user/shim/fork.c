@@ -40,6 +40,7 @@ static void in_child(void)
 	region_after_fork();
 	ep_after_fork();
 	ctl_after_fork();
+	yield_in_child();
 	errno = saved;
 }
 

@@ -227,14 +227,18 @@ void ctx_put(struct region *r, int ctx);
 struct yielding {
 	struct tp_lane *lane;		/* of the thread */
 	uint32_t word;			/* TP_YIELDS_ON our CPU */
+	uint64_t until_ns;
 };
 
-/* Is there one that runs? Then say so in all sleep words of what we wait for, yield, and unsay it. */
-bool yield_begin(struct region *r, struct yielding *ret_y);
+/* Is there one that runs, and time until @deadline? Then say so in all sleep words of what we wait for,
+ * yield, and unsay it.
+ */
+bool yield_begin(struct region *r, uint64_t deadline, struct yielding *ret_y);
 void yield_say(const struct yielding *y, _Atomic uint32_t *word);
 void yield_unsay(const struct yielding *y, _Atomic uint32_t *word);
 /* Until @ready says so: true; or sleeping is better: false. */
 bool yield_until(const struct yielding *y, bool (*ready)(void *), void *arg);
+void yield_in_child(void);
 
 static inline struct tp_lane *region_lane(struct region *r, uint32_t thread)
 {

@@ -148,12 +148,13 @@ static int nap(struct conn *c, _Atomic uint32_t *word, uint64_t deadline, bool b
 	return err == -EINTR ? err : 0;
 }
 
-static bool yield_for_change(struct region *r, _Atomic uint32_t *word, struct watched *w)
+static bool yield_for_change(struct region *r, _Atomic uint32_t *word, struct watched *w,
+			     uint64_t deadline)
 {
 	struct yielding y;
 	bool got;
 
-	if (!yield_begin(r, &y))
+	if (!yield_begin(r, deadline, &y))
 		return false;
 	yield_say(&y, word);
 	got = yield_until(&y, watched_changed, w);
@@ -170,7 +171,8 @@ int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 	int saved = errno, err;
 
 	kick_flush();
-	if (spin_for(c->region, watched_changed, &w) || yield_for_change(c->region, word, &w))
+	if (spin_for(c->region, watched_changed, &w) ||
+	    yield_for_change(c->region, word, &w, deadline))
 		return 0;
 
 	begin = now_ns();

@@ -234,15 +234,16 @@ static bool set_ready(void *arg)
 }
 
 /* Threads of several daemons know their own CPU only; see yield_for_news() in epoll.c. */
-static bool yield_for_news(struct borrowed *b, struct spin_set *set)
+static bool yield_for_news(struct borrowed *b, struct spin_set *set, uint64_t deadline)
 {
 	struct tp_ctx *ctx;
 	struct yielding y;
 	bool got;
 
-	if (b->blind || b->n != 1 || !yield_begin(b->region[0], &y))
+	if (b->blind || b->n != 1 || !yield_begin(b->region[0], deadline, &y))
 		return false;
 	ctx = region_ctx(b->region[0], (uint32_t)b->ctx[0]);
+	atomic_store_explicit(&ctx->cpu, y.word >> 2, memory_order_relaxed);
 	yield_say(&y, &ctx->sleep);
 	got = yield_until(&y, set_ready, set);
 	yield_unsay(&y, &ctx->sleep);
@@ -258,7 +259,7 @@ static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, 
 	int ret;
 
 	set_notify(&b, fds, n);
-	if (yield_for_news(&b, &set)) {
+	if (yield_for_news(&b, &set, deadline)) {
 		ret = look_all(fds, kernel, n, false);
 		goto out;
 	}

@@ -31,6 +31,7 @@ static __thread uint32_t skips __attribute__((tls_model("initial-exec")));
 static __thread uint32_t pinned_waits __attribute__((tls_model("initial-exec")));
 static __thread bool pinned __attribute__((tls_model("initial-exec")));
 
+/* And of a policy for which a yield is what we mean. */
 static bool is_pinned(void)
 {
 	cpu_set_t set;
@@ -38,10 +39,16 @@ static bool is_pinned(void)
 
 	if (pinned_waits-- == 0) {
 		pinned_waits = PINNED_WAITS;
-		pinned = sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1;
+		pinned = sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1 &&
+			 sched_getscheduler(0) == SCHED_OTHER;
 		errno = saved;
 	}
 	return pinned;
+}
+
+void yield_in_child(void)
+{
+	pinned_waits = 0;
 }
 
 static struct tp_lane *lane_on(struct region *r, uint32_t cpu)
@@ -60,15 +67,18 @@ static bool thread_runs(struct tp_lane *lane)
 	return atomic_load_explicit(&lane->sleep, memory_order_relaxed) == TP_THREAD_AWAKE;
 }
 
-bool yield_begin(struct region *r, struct yielding *ret_y)
+bool yield_begin(struct region *r, uint64_t deadline, struct yielding *ret_y)
 {
-	uint32_t cpu = (uint32_t)sched_getcpu();
+	int cpu = sched_getcpu();
 
-	if (confined || !is_pinned() || (skips && --skips))
+	if (cpu < 0 || confined || (skips && --skips))
 		return false;
-	ret_y->lane = lane_on(r, cpu);
+	ret_y->lane = lane_on(r, (uint32_t)cpu);
+	if (!ret_y->lane || !thread_runs(ret_y->lane) || !is_pinned())
+		return false;
 	ret_y->word = TP_YIELDS_ON(cpu);
-	return ret_y->lane && thread_runs(ret_y->lane);
+	ret_y->until_ns = now_ns() + YIELD_NS;
+	return deadline >= ret_y->until_ns;
 }
 
 void yield_say(const struct yielding *y, _Atomic uint32_t *word)
@@ -85,18 +95,18 @@ void yield_unsay(const struct yielding *y, _Atomic uint32_t *word)
 	(void)atomic_compare_exchange_strong(word, &said, TP_AWAKE);
 }
 
-static bool yield_loop(struct tp_lane *lane, bool (*ready)(void *), void *arg)
+static bool yield_loop(const struct yielding *y, bool (*ready)(void *), void *arg)
 {
-	uint32_t count = atomic_load_explicit(&lane->yielded, memory_order_relaxed), vain = 0;
-	uint64_t begin = now_ns();
+	_Atomic uint32_t *yielded = &y->lane->yielded;
+	uint32_t count = atomic_load_explicit(yielded, memory_order_relaxed), vain = 0;
 
-	while (thread_runs(lane) && now_ns() - begin < YIELD_NS) {
+	while (thread_runs(y->lane) && now_ns() < y->until_ns) {
 		uint32_t before = count;
 
 		sched_yield();
 		if (ready(arg))
 			return true;
-		count = atomic_load_explicit(&lane->yielded, memory_order_relaxed);
+		count = atomic_load_explicit(yielded, memory_order_relaxed);
 		vain = count == before ? vain + 1 : 0;
 		if (vain == YIELD_VAIN) {
 			skips = YIELD_SKIPS;
@@ -108,11 +118,7 @@ static bool yield_loop(struct tp_lane *lane, bool (*ready)(void *), void *arg)
 
 bool yield_until(const struct yielding *y, bool (*ready)(void *), void *arg)
 {
-	bool is_ready;
-
-	atomic_fetch_add(&y->lane->yielders, 1);
+	atomic_fetch_add(&y->lane->yield_waits, 1);
 	full_fence();
-	is_ready = ready(arg) || yield_loop(y->lane, ready, arg);
-	atomic_fetch_sub(&y->lane->yielders, 1);
-	return is_ready;
+	return ready(arg) || yield_loop(y, ready, arg);
 }
