@@ -127,7 +127,10 @@ CASE(a_send_timeout_returns_what_was_sent)
 	set_timeo(s, SO_SNDTIMEO, FULL_MS);
 	n = write(s, b, sizeof(b));
 	say("some %d", n > 0 && n < (ssize_t)sizeof(b));
-	show("then", write(s, b, 1));
+	do {			/* room that came of what was on its way */
+		n = write(s, b, 1);
+	} while (n == 1);
+	show("then", n);
 }
 
 CASE(a_write_of_nothing_after_shutdown)

@@ -287,7 +287,6 @@ CASE(an_urgent_byte_arrives_at_the_peer)
 	give(s, 10, 0);
 	peer(RECV, 10);
 	show("send", send(s, "!", 1, MSG_OOB));
-	sleep_ms(SHORT_MS);
 	peer(RECV_URGENT, 0);
 	give(s, 10, 0);
 	peer(RECV, 10);

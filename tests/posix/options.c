@@ -161,7 +161,7 @@ CASE(notsent_lowat_holds_a_writer_back)
 	set_int(s, IPPROTO_TCP, TCP_NOTSENT_LOWAT, 16384);
 	nonblock(s);
 	/* the peer does not read: what is not sent stays small once its window is full */
-	for (int i = 0; i < 20000 && poll(&p, 1, FULL_MS) > 0; i++) {
+	for (int i = 0; i < 20000 && writable_soon(s); i++) {
 		fill(b, sizeof(b), &tx_pos);
 		n = write(s, b, sizeof(b));
 		if (n < (ssize_t)sizeof(b))
@@ -215,7 +215,6 @@ CASE(lowat_does_not_hold_back_a_nonblocking_read)
 {
 	set_int(s, SOL_SOCKET, SO_RCVLOWAT, 10);
 	peer(SEND, 4);
-	sleep_ms(SHORT_MS);
 	take(s, 100, MSG_DONTWAIT);
 	take(s, 100, MSG_DONTWAIT);
 }
@@ -306,12 +305,12 @@ CASE(accepted_sockets_have_the_listeners_options)
 	set_int(l, IPPROTO_TCP, TCP_USER_TIMEOUT, 7777);
 	set_timeo(l, SO_RCVTIMEO, SHORT_MS);
 	peer(CONNECT, port);
+	await(l, POLLIN);
 	c = accept4(l, NULL, NULL, 0);
 	say("%d %d %d %d", get_int(c, SOL_SOCKET, SO_KEEPALIVE), get_int(c, IPPROTO_TCP, TCP_NODELAY),
 	    get_int(c, SOL_SOCKET, SO_RCVLOWAT), get_int(c, IPPROTO_TCP, TCP_USER_TIMEOUT));
 	take(c, 10, 0);
 	peer(SEND, 4);
-	sleep_ms(SHORT_MS);
 	do_poll(c, POLLIN, 0);
 	take(c, 10, 0);
 	close(c);
@@ -320,12 +319,11 @@ CASE(accepted_sockets_have_the_listeners_options)
 
 static void held_back(int fd)
 {
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	static unsigned char b[4096];
 	int out = 0;
 
 	nonblock(fd);
-	for (int i = 0; i < 20000 && poll(&p, 1, FULL_MS) > 0; i++)
+	for (int i = 0; i < 20000 && writable_soon(fd); i++)
 		(void)!write(fd, b, sizeof(b));
 	ioctl(fd, SIOCOUTQNSD, &out);
 	say("not much is unsent: %d", out < 64 << 10);

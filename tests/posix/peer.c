@@ -3,12 +3,16 @@
  * peer.c - the other end: a plain program that does with its end of the connection what the
  * subject orders over a Unix socket. SIGNAL is done beside, by a thread: it comes when the subject
  * sleeps, and what is ordered for later comes after it.
+ *
+ * What is sent at once is done when it has been acknowledged: the subject's system acknowledges what
+ * its program can see, so that a look without waiting finds it. (CLOSE and RESET leave nothing that
+ * could be asked: who looks after them waits for what they bring.)
  */
 #include "posix.h"
 
-#define LOOK_MS		10
 #define LOOKS		5		/* asleep at so many looks in a row: it waits for what it is to wait */
 #define LOOKS_MAX	5000
+#define ACKED_LOOKS	30000		/* one a millisecond: nothing stands still for so long but by a fault */
 
 struct end {
 	int fd, listener;
@@ -33,6 +37,41 @@ static int end_accept(struct end *e)
 	e->fd = accept(e->listener, NULL, NULL);
 	e->tx = e->rx = 0;
 	return e->fd < 0 ? -1 : 0;
+}
+
+/* On its way, a FIN too, as long as the connection lives. */
+static bool is_unacked(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+	int out = 0;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return false;
+	switch (info.tcpi_state) {
+	case TCP_ESTABLISHED:
+	case TCP_CLOSE_WAIT:
+		return ioctl(fd, SIOCOUTQ, &out) == 0 && out > 0;
+	case TCP_FIN_WAIT1:
+	case TCP_CLOSING:
+	case TCP_LAST_ACK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Looks are counted, not time: on a machine that stood still nothing was acknowledged. */
+static int acked(int fd, int ret)
+{
+	for (int i = 0; ret >= 0 && is_unacked(fd); i++) {
+		if (i == ACKED_LOOKS) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
+		sleep_ms(1);
+	}
+	return ret;
 }
 
 static int end_send(struct end *e, int n)
@@ -84,6 +123,15 @@ static int end_reset(struct end *e)
 	return close(e->fd);
 }
 
+/* The byte may be on its way, and what is here tells nothing of it. */
+static int end_recv_urgent(struct end *e)
+{
+	unsigned char c;
+
+	await(e->fd, POLLPRI);
+	return recv(e->fd, &c, 1, MSG_OOB) < 0 ? -1 : c;
+}
+
 /* All until EOF, whatever it is. */
 static int end_discard(struct end *e)
 {
@@ -94,6 +142,11 @@ static int end_discard(struct end *e)
 	while ((got = recv(e->fd, buf, sizeof(buf), 0)) > 0)
 		done += (int)got;
 	return got < 0 ? -1 : done;
+}
+
+static bool sends(enum op op)
+{
+	return op == SEND || op == SEND_URGENT || op == SHUT_WRITE || op == SHUT_BOTH;
 }
 
 static int obey(struct end *e, const struct order *o)
@@ -113,7 +166,7 @@ static int obey(struct end *e, const struct order *o)
 	case EXPECT_EOF: return (int)recv(e->fd, &c, 1, 0);
 	case DISCARD:	return end_discard(e);
 	case SEND_URGENT: return (int)send(e->fd, &o->arg, 1, MSG_OOB);
-	case RECV_URGENT: return recv(e->fd, &c, 1, MSG_OOB) < 0 ? -1 : c;
+	case RECV_URGENT: return end_recv_urgent(e);
 	case SIGNAL:	break;
 	}
 	return -1;
@@ -198,6 +251,8 @@ int peer_main(const char *path, const char *addr)
 			continue;
 		}
 		d.ret = obey(&e, &o);
+		if (sends(o.op))
+			d.ret = acked(e.fd, d.ret);
 		d.err = d.ret < 0 ? errno : 0;
 		(void)!send(ctl, &d, sizeof(d), 0);
 	}

@@ -3,8 +3,9 @@
  * posix.h - what the cases of the conformance suite share.
  *
  * Each case is a function that gets a fresh connection (the peer connects to us) and a remote control
- * of its other end: peer(SEND, n) and so on return when the peer has done it; later(ms, ...) lets
- * it happen while we wait. Every result goes to stdout as words without times and numbers that may
+ * of its other end: peer(SEND, n) and so on return when the peer has done it, and what it sent has
+ * been acknowledged; later(ms, ...) lets it happen while we wait. No case depends on how long
+ * something takes: what is to be seen is waited for, and what is not to come would come never. Every result goes to stdout as words without times and numbers that may
  * differ: return value, errno, events, whether bytes are the right ones. Bytes are a
  * running pattern per direction, so a lost or doubled one shows.
  */
@@ -45,6 +46,7 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define BIG		(1 << 20)
 #define SHORT_MS	60		/* long enough for a later() to come after we sleep */
+#define LOOK_MS		10
 #define FULL_MS		(6 * SHORT_MS)	/* what is full for so long stays so: nothing is on its way */
 
 enum op {
@@ -96,6 +98,7 @@ int epoll_with(int fd, uint32_t ev);
 void do_epoll(int ep, int ms);
 void set_timeo(int fd, int name, int ms);
 void nonblock(int fd);
+bool writable_soon(int fd);		/* false: what is full stays so */
 void stuff(int fd);			/* until it stays full */
 void on_signal(int sig);
 void handle(int sig, int flags);

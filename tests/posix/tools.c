@@ -160,9 +160,9 @@ void await(int fd, short want)
 	char buf[96];
 
 	for (int i = 0; i < 1500; i++) {
-		if (poll(&p, 1, 10) > 0 && (p.revents & want) == want)
+		if (poll(&p, 1, LOOK_MS) > 0 && (p.revents & want) == want)
 			return;
-		sleep_ms(10);
+		sleep_ms(LOOK_MS);
 	}
 	say("never came: %s", events((unsigned short)want, buf));
 }
@@ -200,11 +200,21 @@ void set_timeo(int fd, int name, int ms)
 
 void nonblock(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); }
 
+/* Looks are counted, not time: while the machine stands still nothing moves on. */
+bool writable_soon(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	for (int ms = 0; ms < FULL_MS; ms += LOOK_MS)
+		if (poll(&p, 1, LOOK_MS) > 0)
+			return true;
+	return false;
+}
+
 /* Fill until it stays full: the amount is the system's business, that it ends is ours. */
 void stuff(int fd)
 {
 	static unsigned char buf[65536];
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	ssize_t n;
 
 	do {
@@ -215,7 +225,7 @@ void stuff(int fd)
 			n = send(fd, buf, sizeof(buf), MSG_DONTWAIT | MSG_NOSIGNAL);
 			if (n > 0)
 				tx_pos += (uint64_t)n;
-		} while (n > 0 || (errno == EAGAIN && poll(&p, 1, FULL_MS) > 0));
+		} while (n > 0 || (errno == EAGAIN && writable_soon(fd)));
 		n = send(fd, buf, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		tx_pos += n > 0;		/* room came after the last look */
 	} while (n > 0);

@@ -387,10 +387,10 @@ CASE(poll_of_as_many_as_there_may_be_fds)
 	struct rlimit few = { AS_MANY_AS_FDS, AS_MANY_AS_FDS };
 	struct pollfd p[AS_MANY_AS_FDS + 1];
 
-	later(SHORT_MS, SEND, 3);
 	for (int i = 0; i <= AS_MANY_AS_FDS; i++)
 		p[i] = (struct pollfd){ .fd = i ? -1 : s, .events = POLLIN };
 	do_poll(s, POLLIN, 0);
+	later(SHORT_MS, SEND, 3);
 	setrlimit(RLIMIT_NOFILE, &few);
 	show("one too many", poll(p, AS_MANY_AS_FDS + 1, 30000));
 	show("poll", poll(p, AS_MANY_AS_FDS, 30000));
