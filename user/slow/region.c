@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -40,10 +41,12 @@
 #define CLEAN_BEAT	64U		/* slots whose pages go at one beat */
 #define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 
+/* A program knows regions of our predecessor, and must not take ours for one of them. */
 void regions_init(struct regions *rs)
 {
 	list_init(&rs->all);
-	rs->next_id = 1;
+	if (getrandom(&rs->next_id, sizeof(rs->next_id), 0) != sizeof(rs->next_id))
+		rs->next_id = (uint32_t)clock_ns();
 }
 
 static int map_memory(struct region *r)
