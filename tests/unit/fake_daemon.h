@@ -52,6 +52,7 @@ struct fake_region {
 	void *base;
 	struct tp_region geo;
 	int memfd, kick_fd, ctx_fd[TP_MAX_CTX];
+	int ctx_link[TP_MAX_CTX];		/* whose end is theirs */
 	uint32_t ctxs, ctx_head[TP_MAX_CTX], lane_tail, slots;
 };
 
@@ -69,7 +70,7 @@ struct fake {
 	int listen_fd;
 	int link[FAKE_LINKS];
 	struct fake_region region[FAKE_REGIONS];
-	uint32_t links, regions, flows;
+	uint32_t links, regions, flows, first_id;
 	struct fake_flow flow[FAKE_FLOWS];
 	bool refuse;				/* all claims */
 };
@@ -94,7 +95,7 @@ static struct fake_region *fake_region_new(struct fake *f)
 	struct fake_region *r = &f->region[f->regions];
 	struct tp_region geo = { 0 };
 
-	tp_region_layout(&geo, f->regions, 1);
+	tp_region_layout(&geo, f->first_id + f->regions, 1);
 	geo.thread_cpu[0] = ~0U;
 	r->memfd = memfd_create("fake-region", MFD_CLOEXEC);
 	if (r->memfd < 0 || ftruncate(r->memfd, (off_t)geo.size) < 0)
@@ -235,16 +236,17 @@ static void fake_leave(struct fake_flow *w)
 
 static struct fake_region *fake_region_by_id(struct fake *f, uint32_t id)
 {
-	return id < f->regions ? &f->region[id] : NULL;
+	return id - f->first_id < f->regions ? &f->region[id - f->first_id] : NULL;
 }
 
-static int fake_ctx(struct fake *f, struct tp_ctl *m, int fd)
+static int fake_ctx(struct fake *f, int link, struct tp_ctl *m, int fd)
 {
 	struct fake_region *r = fake_region_by_id(f, m->ctx.region_id);
 
 	if (!r || fd < 0 || r->ctxs == TP_MAX_CTX)
 		return -ENOSPC;
 	m->ctx.index = r->ctxs;
+	r->ctx_link[r->ctxs] = link;
 	r->ctx_fd[r->ctxs++] = fd;
 	return 0;
 }
@@ -264,7 +266,7 @@ static void fake_request(struct fake *f, struct fake_region **own, int link, str
 		m->hello.threads = 1;
 		break;
 	case TP_CTL_CTX:
-		m->err = fake_ctx(f, m, fd);
+		m->err = fake_ctx(f, link, m, fd);
 		break;
 	case TP_CTL_CLAIM:
 		m->err = fake_claim(f, *own, m);
@@ -484,6 +486,16 @@ static int fake_listen(const char *dir)
 
 static struct fake_region *fake_own[FAKE_LINKS];
 
+static void fake_link_ends(struct fake *f, uint32_t link)
+{
+	for (uint32_t i = 0; i < f->regions; i++)
+		for (uint32_t c = 0; c < f->region[i].ctxs; c++)
+			if (f->region[i].ctx_link[c] == f->link[link])
+				f->region[i].ctx_fd[c] = f->region[i].ctx_link[c] = -1;
+	close(f->link[link]);
+	f->link[link] = -1;
+}
+
 static void fake_take_requests(struct fake *f, const struct pollfd *p)
 {
 	for (uint32_t i = 0; i < f->links; i++) {
@@ -495,8 +507,7 @@ static void fake_take_requests(struct fake *f, const struct pollfd *p)
 		if (fake_get(f->link[i], &m, &fd)) {
 			fake_request(f, &fake_own[i], f->link[i], &m, fd);
 		} else {
-			close(f->link[i]);
-			f->link[i] = -1;
+			fake_link_ends(f, i);
 		}
 	}
 }
@@ -543,6 +554,7 @@ static void fake_run(const char *dir, int ready_fd)
 
 	signal(SIGUSR1, fake_on_usr1);
 	f->listen_fd = fake_listen(dir);
+	f->first_id = (uint32_t)getpid() * FAKE_REGIONS;	/* another daemon's are others */
 	f->refuse = getenv("FAKE_REFUSE") != NULL;
 	(void)!write(ready_fd, f->listen_fd < 0 ? "!" : ".", 1);
 	close(ready_fd);
@@ -557,15 +569,14 @@ static void fake_run(const char *dir, int ready_fd)
 	_exit(1);
 }
 
-/* Starts it in a child with TASPILOT_RUN_DIR at a directory of its own; 0 if it failed. */
-static inline pid_t fake_start(char dir[64])
+/* Starts it in a child; 0 if it failed. */
+static inline pid_t fake_start_in(const char *dir)
 {
 	int ready[2];
 	char c = '!';
 	pid_t pid;
 
-	snprintf(dir, 64, "/tmp/fake-taspilot-XXXXXX");
-	if (!mkdtemp(dir) || pipe(ready) < 0)
+	if (pipe(ready) < 0)
 		return 0;
 	pid = fork();
 	if (pid == 0) {
@@ -576,8 +587,17 @@ static inline pid_t fake_start(char dir[64])
 	close(ready[1]);
 	(void)!read(ready[0], &c, 1);
 	close(ready[0]);
-	setenv(TP_RUN_DIR_ENV, dir, 1);
 	return c == '.' ? pid : 0;
+}
+
+/* The same with TASPILOT_RUN_DIR at a directory of its own. */
+static inline pid_t fake_start(char dir[64])
+{
+	snprintf(dir, 64, "/tmp/fake-taspilot-XXXXXX");
+	if (!mkdtemp(dir))
+		return 0;
+	setenv(TP_RUN_DIR_ENV, dir, 1);
+	return fake_start_in(dir);
 }
 
 static inline void fake_stop(pid_t pid, const char *dir)

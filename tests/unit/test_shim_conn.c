@@ -60,15 +60,16 @@ static struct pair connect_plain(void)
 	return p;
 }
 
-/* A daemon that has no CPU for a second does not answer in time, and the connection is Linux's. */
+/* A daemon that has no CPU for a while is not asked, or does not answer in time: the connection is Linux's. */
 static struct pair connected(void)
 {
-	for (int tries = 0; tries < 30; tries++) {
+	for (int tries = 0; tries < 1200; tries++) {
 		struct pair p = connect_plain();
 
 		if (fd_ours(p.a) && fd_ours(p.b))
 			return p;
 		finish(p);
+		usleep(50000);
 	}
 	fail_msg("no connection was claimed");
 	return (struct pair){ -1, -1 };
@@ -332,14 +333,29 @@ static void epoll_goes_on_after_going_back(void **state)
 	finish(p);
 }
 
-/* The daemon says nothing from here on, and has said nothing for so long that one may wonder in 50 ms. */
-static void silence_daemon(struct tp_region *head)
+static void stop_the_daemon(void)
 {
 	int status;
 
 	kill(daemon_pid, SIGSTOP);
 	assert_int_equal(waitpid(daemon_pid, &status, WUNTRACED), daemon_pid);
+}
+
+/* The daemon says nothing from here on, and has said nothing for so long that one may wonder in 50 ms. */
+static void silence_daemon(struct tp_region *head)
+{
+	stop_the_daemon();
 	atomic_store(&head->heartbeat_ns, now_ns() - SILENCE_NS + NSEC / 20);
+}
+
+/* Until its heart has beaten: before that nobody asks it for anything. */
+static void let_daemon_go_on(struct tp_region *head)
+{
+	uint64_t beat = atomic_load(&head->heartbeat_ns);
+
+	kill(daemon_pid, SIGCONT);
+	while (atomic_load(&head->heartbeat_ns) == beat)
+		usleep(1000);
 }
 
 /* An epoll instance with @fd, whose context needs no daemon. */
@@ -369,7 +385,7 @@ static void a_sleeper_in_epoll_notices_a_daemon_that_died(void **state)
 	assert_true(got.events & EPOLLERR);
 	assert_true(atomic_load(&r->gone));
 	atomic_store(&r->gone, false);
-	kill(daemon_pid, SIGCONT);
+	let_daemon_go_on(r->base);
 	close(ep);
 	finish(p);
 }
@@ -397,7 +413,7 @@ static void a_poller_of_the_instance_notices(bool heartless)
 	assert_int_equal(epoll_wait(ep, &got, 1, 0), 1);
 	assert_true(got.events & EPOLLERR);
 	atomic_store(&r->gone, false);
-	kill(daemon_pid, SIGCONT);
+	let_daemon_go_on(r->base);
 	close(ep);
 	finish(p);
 }
@@ -433,9 +449,108 @@ static void a_heart_that_beats_wakes_nobody(void **state)
 	assert_int_equal(epoll_wait(ep, &got, 1, -1), 1);
 	assert_true(atomic_load(&r->gone));
 	atomic_store(&r->gone, false);
-	kill(daemon_pid, SIGCONT);
+	let_daemon_go_on(r->base);
 	close(ep);
 	finish(p);
+}
+
+/* As after a pause of the whole machine: the daemon has said nothing for long, but will in a moment. */
+static void a_program_that_stood_still_with_its_daemon_does_not_give_it_up(void **state)
+{
+	struct pair p = connected();
+	struct region *r = fd_conn(p.b)->region;
+	struct tp_region *head = r->base;
+	char c;
+
+	(void)state;
+	stop_the_daemon();
+	atomic_store(&head->heartbeat_ns, now_ns() - 2 * SILENCE_NS);
+	assert_int_equal(recv(p.b, &c, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_false(region_silent(r));
+	let_daemon_go_on(head);
+	assert_int_equal(write(p.a, "x", 1), 1);
+	read_all(p.b, &c, 1);
+	assert_false(atomic_load(&r->gone));
+	finish(p);
+}
+
+/* What was asked for while it stood still is given up, and nothing else is: not the link, whose end would
+ * take away the context by which an instance hears of older connections.
+ */
+static void an_instance_hears_of_events_after_the_daemon_stood_still(void **state)
+{
+	struct pair p = connected(), q;
+	struct tp_region *head = fd_conn(p.b)->region->base;
+	uint32_t links = ctl_epoch();
+	int ep = instance_with(p.b);
+	struct epoll_event got;
+	char buf[8];
+
+	(void)state;
+	assert_int_equal(epoll_wait(ep, &got, 1, 0), 0);
+	stop_the_daemon();
+	q = connect_plain();
+	assert_null(fd_ours(q.a));
+	assert_null(fd_ours(q.b));
+	let_daemon_go_on(head);
+
+	assert_int_equal(write(p.a, "old", 3), 3);
+	assert_int_equal(epoll_wait(ep, &got, 1, -1), 1);
+	read_all(p.b, buf, 3);
+	assert_int_equal(write(q.a, "new", 3), 3);
+	read_all(q.b, buf, 3);
+	assert_memory_equal(buf, "new", 3);
+	finish(q);
+	q = connected();
+	assert_int_equal(ctl_epoch(), links);
+	finish(q);
+	close(ep);
+	finish(p);
+}
+
+/* A process that has no link yet: HELLO is said once, and waits for the daemon, who is not waited for. */
+static void a_first_link_is_made_when_a_stopped_daemon_goes_on(void **state)
+{
+	struct pair p = connected();
+	uint32_t known = region_count, status = 0;
+	struct tp_region *head = fd_conn(p.b)->region->base;
+	pid_t child;
+
+	(void)state;
+	stop_the_daemon();
+	child = fork();
+	if (!child) {
+		finish(connect_plain());
+		finish(connect_plain());
+		let_daemon_go_on(head);
+		while (!ctl_up())
+			usleep(1000);
+		_exit(region_count == known + 1 && regions[known].id == regions[known - 1].id + 1 ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, (int *)&status, 0), child);
+	assert_int_equal(status, 0);
+	finish(p);
+}
+
+/* A program that only accepts asks a daemon that has died for nothing, but looks for another. */
+static void another_daemon_is_found_by_who_asks_for_nothing(void **state)
+{
+	uint32_t links;
+
+	(void)state;
+	finish(connected());
+	links = ctl_epoch();
+	fake_stop(daemon_pid, daemon_dir);
+	assert_true(mkdir(daemon_dir, 0700) == 0);
+	daemon_pid = fake_start_in(daemon_dir);
+	assert_true(daemon_pid > 0);
+	for (int i = 0; ctl_epoch() == links && i < 60000; i++) {
+		ctl_up();
+		usleep(1000);
+	}
+	assert_int_not_equal(ctl_epoch(), links);
+	finish(connected());
 }
 
 static void the_readers_end_is_seen_after_the_last_byte(void **state)
@@ -745,6 +860,10 @@ int main(void)
 		cmocka_unit_test(who_polls_an_instance_notices_a_daemon_that_died),
 		cmocka_unit_test(so_does_who_polls_one_without_a_heart),
 		cmocka_unit_test(a_heart_that_beats_wakes_nobody),
+		cmocka_unit_test(a_program_that_stood_still_with_its_daemon_does_not_give_it_up),
+		cmocka_unit_test(an_instance_hears_of_events_after_the_daemon_stood_still),
+		cmocka_unit_test(a_first_link_is_made_when_a_stopped_daemon_goes_on),
+		cmocka_unit_test(another_daemon_is_found_by_who_asks_for_nothing),
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
 		cmocka_unit_test(a_stream_of_libcs_sends_the_connection_back),
 		cmocka_unit_test(a_context_is_used_again),

@@ -6,12 +6,20 @@
  * daemon's socket is there. Its absence is looked for again at most once a second, so a
  * program that lives without a daemon pays one directory read a second at worst.
  *
- * A request waits for its answer, at most one second: a daemon that does not answer has its
- * link closed, which tells it to undo what it may still do for us. All failures mean
- * that Linux carries the connection. That is no way out where the connection is ours already, and to close
- * the link would take away what its events come by; so a request about one, or of a daemon that is only slow
- * (its heart beats), waits for as long as a daemon may be silent. Requests of several threads take turns; a signal
- * handler that interrupts one gets -EDEADLK, so plain Linux.
+ * All failures mean that Linux carries the connection. So a daemon that stands still, whose heart does not beat, is
+ * asked for nothing new, and a program that met it at that moment waits once. A request waits for its answer
+ *
+ *	while the heart beats		the daemon is only slow: as long as a daemon may be silent
+ *	about a connection of ours	the same: Linux is no way out there
+ *	otherwise			one second; then it is given up
+ *	HELLO				one second; then it waits for us (link.hello_fd), who look once a second
+ *
+ * What was given up is done later, if the daemon goes on, for requests are done in order: so a CLAIM has a LEAVE sent
+ * after it, and answers that come late are thrown away. The link stays: its end would take away the contexts,
+ * which are what events of other connections come by. It ends when the daemon does, or is silent for so long that
+ * connections are reset.
+ *
+ * Requests of several threads take turns; a signal handler that interrupts one gets -EDEADLK, so plain Linux.
  *
  * The child of a fork closes its copies of the links and makes its own.
  */
@@ -25,6 +33,7 @@
 
 #define ANSWER_S	1
 #define PATIENT_S	10		/* as long as SILENCE_NS, after which connections are reset */
+#define AGAIN_MS	20		/* HELLO to a daemon that did not answer the last one */
 #define LOOK_NS		NSEC
 #define NAME_MAX_IF	16
 #define MAX_FDS		(1 + TP_MAX_THREADS)
@@ -36,6 +45,8 @@
 struct link {
 	char ifname[NAME_MAX_IF];	/* empty: unused */
 	_Atomic int fd;			/* -1: down */
+	_Atomic int hello_fd;		/* HELLO was said there, and not answered yet; -1: none */
+	bool silent;			/* the last HELLO was not answered in time */
 	uint32_t seq;
 	lock_t lock;
 	struct region *own;		/* the region that HELLO gave */
@@ -92,7 +103,7 @@ static void link_down(struct link *l)
 	l->own = NULL;
 }
 
-static bool send_request(int fd, const struct tp_ctl *req, int pass_fd)
+static bool send_request(int fd, const struct tp_ctl *req, int pass_fd, int flags)
 {
 	struct iovec iov = { (void *)req, sizeof(*req) };
 	union {
@@ -113,7 +124,7 @@ static bool send_request(int fd, const struct tp_ctl *req, int pass_fd)
 		memcpy(CMSG_DATA(h), &pass_fd, sizeof(int));
 	}
 	do {
-		n = libc()->sendmsg(fd, &m, MSG_NOSIGNAL);
+		n = libc()->sendmsg(fd, &m, MSG_NOSIGNAL | flags);
 	} while (n < 0 && errno == EINTR);
 	return n == (ssize_t)sizeof(*req);
 }
@@ -169,7 +180,8 @@ static bool may_take_longer(const struct link *l, enum tp_ctl_type type, int wai
 	return waited < PATIENT_S && (is_about_ours(type) || link_is_well(l));
 }
 
-static bool recv_answer(const struct link *l, enum tp_ctl_type type, int fd, struct answer *a)
+/* 0, -ETIMEDOUT, or -EPIPE. */
+static int recv_answer(const struct link *l, enum tp_ctl_type type, int fd, struct answer *a)
 {
 	struct iovec iov = { &a->msg, sizeof(a->msg) };
 	union {
@@ -191,29 +203,62 @@ static bool recv_answer(const struct link *l, enum tp_ctl_type type, int fd, str
 			   (errno == EAGAIN && may_take_longer(l, type, waited))));
 	if (n > 0)
 		take_fds(a, &m);
-	return n == (ssize_t)sizeof(a->msg);
+	if (n < 0 && errno == EAGAIN)
+		return -ETIMEDOUT;
+	return n == (ssize_t)sizeof(a->msg) ? 0 : -EPIPE;
 }
 
-/* Under l->lock. 0, the daemon's -errno, or -EPIPE with the link down. */
-static int exchange(struct link *l, struct tp_ctl *req, int pass_fd, struct answer *a)
+/* Under l->lock. Nobody waits for the answer. */
+static int post(struct link *l, struct tp_ctl *req)
 {
 	int fd = atomic_load(&l->fd);
 
-	if (fd < 0)
-		return -EPIPE;
 	req->h.seq = ++l->seq;
-	if (!send_request(fd, req, pass_fd))
-		goto down;
+	return fd >= 0 && send_request(fd, req, -1, MSG_DONTWAIT) ? 0 : -EPIPE;
+}
+
+/* The daemon will do it, some time. False: only the end of the link can keep it from what must not be. */
+static bool give_up(struct link *l, const struct tp_ctl *req)
+{
+	struct tp_ctl leave = { .h.type = TP_CTL_LEAVE };
+
+	if (is_about_ours(req->h.type))
+		return false;
+	if (req->h.type != TP_CTL_CLAIM)
+		return true;
+	leave.claim.key = req->claim.key;
+	leave.claim.cookie = req->claim.cookie;
+	return post(l, &leave) == 0;
+}
+
+/* Under l->lock. The answer to @req, whatever came before it. */
+static int await(struct link *l, const struct tp_ctl *req, int fd, struct answer *a)
+{
+	int err;
+
 	for (;;) {
-		if (!recv_answer(l, req->h.type, fd, a)) {
-			answer_close(a);
-			goto down;
-		}
-		if (a->msg.h.seq == req->h.seq && a->msg.h.type == req->h.type)
-			return a->msg.err < 0 ? a->msg.err : 0;
+		err = recv_answer(l, req->h.type, fd, a);
+		if (err || (a->msg.h.seq == req->h.seq && a->msg.h.type == req->h.type))
+			return err;
 		answer_close(a);
 	}
-down:
+}
+
+/* Under l->lock. 0, the daemon's -errno, -ETIMEDOUT if it was given up, or -EPIPE with the link down. */
+static int exchange(struct link *l, struct tp_ctl *req, int pass_fd, struct answer *a)
+{
+	int fd = atomic_load(&l->fd), err = -EPIPE;
+
+	if (fd < 0)
+		return err;
+	req->h.seq = ++l->seq;
+	if (send_request(fd, req, pass_fd, 0))
+		err = await(l, req, fd, a);
+	if (!err)
+		return a->msg.err < 0 ? a->msg.err : 0;
+	answer_close(a);
+	if (err == -ETIMEDOUT && give_up(l, req))
+		return err;
 	link_down(l);
 	return -EPIPE;
 }
@@ -252,24 +297,48 @@ static struct region *take_region(struct link *l, struct answer *a, uint32_t id)
 	return r;
 }
 
-static int hello(struct link *l)
+static bool say_hello(struct link *l, int fd)
 {
-	struct tp_ctl req = { .h.type = TP_CTL_HELLO };
-	struct answer a = { .fds = 0 };
+	struct tp_ctl req = { .h = { .type = TP_CTL_HELLO, .seq = ++l->seq } };
 	socklen_t len = sizeof(req.hello.netns_cookie);
-	int err;
 
 	req.hello.version = TP_SHM_VERSION;
-	if (libc()->getsockopt(l->fd, SOL_SOCKET, SO_NETNS_COOKIE, &req.hello.netns_cookie,
-			       &len) < 0)
+	if (libc()->getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &req.hello.netns_cookie, &len) < 0)
 		req.hello.netns_cookie = 0;
-	err = exchange(l, &req, -1, &a);
-	if (err < 0) {
+	return send_request(fd, &req, -1, 0);
+}
+
+static int hear_hello(struct link *l, int fd)
+{
+	struct answer a = { .fds = 0 };
+	int err = recv_answer(l, TP_CTL_HELLO, fd, &a);
+
+	if (err || a.msg.err < 0) {
 		answer_close(&a);
-		return err;
+		return err ? err : a.msg.err;
 	}
 	l->own = take_region(l, &a, a.msg.hello.region_id);
 	return l->own ? 0 : -EPROTO;
+}
+
+/* What @fd has to say, or will have within @ms. */
+static short listen_to(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int n;
+
+	do {
+		n = libc()->poll(&p, 1, ms);
+	} while (n < 0 && errno == EINTR);
+	return n > 0 ? p.revents : 0;
+}
+
+/* Its daemon has died, and nobody has asked it for anything since. */
+static bool is_at_its_end(const struct link *l)
+{
+	int fd = atomic_load(&l->fd);
+
+	return fd >= 0 && listen_to(fd, 0) & POLLHUP;
 }
 
 static int dial(const char *ifname)
@@ -297,7 +366,7 @@ static struct link *link_for(const char *ifname)
 	for (size_t i = 0; i < MAX_LINKS; i++) {
 		if (!links[i].ifname[0]) {
 			strncpy(links[i].ifname, ifname, NAME_MAX_IF - 1);
-			links[i].fd = -1;
+			links[i].fd = links[i].hello_fd = -1;
 		}
 		if (strcmp(links[i].ifname, ifname) == 0)
 			return &links[i];
@@ -305,25 +374,54 @@ static struct link *link_for(const char *ifname)
 	return NULL;
 }
 
+/* Under l->lock. An fd by which HELLO was said, and how long its answer may take; or -1. */
+static int greet(struct link *l, int *ret_ms)
+{
+	int fd = atomic_load(&l->hello_fd);
+
+	*ret_ms = fd >= 0 ? 0 : l->silent ? AGAIN_MS : ANSWER_S * 1000;
+	if (fd >= 0)
+		return fd;
+	fd = dial(l->ifname);
+	if (fd >= 0 && !say_hello(l, fd)) {
+		fd_hidden_close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* Under l->lock. */
+static void meet(struct link *l)
+{
+	int ms, fd = greet(l, &ms);
+
+	atomic_store(&l->hello_fd, fd);
+	if (fd < 0)
+		return;
+	l->silent = !listen_to(fd, ms);
+	if (l->silent)
+		return;
+	atomic_store(&l->hello_fd, -1);
+	if (hear_hello(l, fd)) {
+		fd_hidden_close(fd);
+		return;
+	}
+	atomic_store(&l->fd, fd);
+	atomic_fetch_add(&epoch, 1);
+}
+
 static void link_up(const char *ifname)
 {
 	struct link *l = link_for(ifname);
 	enum lock_got got;
-	int fd;
 
-	if (!l || atomic_load(&l->fd) >= 0)
+	if (!l || link_is_well(l))
 		return;
 	got = lock_take(&l->lock);
-	if (got != LOCK_TAKEN)
-		return;
-	fd = dial(ifname);
-	if (fd >= 0) {
-		atomic_store(&l->fd, fd);
-		if (hello(l) < 0)
-			link_down(l);
-		else
-			atomic_fetch_add(&epoch, 1);
-	}
+	if (got == LOCK_TAKEN && is_at_its_end(l))
+		link_down(l);
+	if (got == LOCK_TAKEN && atomic_load(&l->fd) < 0)
+		meet(l);
 	lock_drop(&l->lock, got);
 }
 
@@ -398,21 +496,35 @@ static int ask(struct link *l, struct tp_ctl *req, int pass_fd, struct answer *a
 	return err;
 }
 
-static int tell_all(struct tp_ctl *req)
+/* A daemon that is stopped hears of it when it goes on. */
+static int leave_word(struct link *l, struct tp_ctl *req)
+{
+	enum lock_got got = lock_take(&l->lock);
+	int err = got == LOCK_TAKEN ? post(l, req) : -EDEADLK;
+
+	lock_drop(&l->lock, got);
+	return err;
+}
+
+static int tell(struct link *l, struct tp_ctl *req)
 {
 	struct answer a;
+	int err;
+
+	if (!link_is_well(l))
+		return req->h.type == TP_CTL_CONNECT ? -EAGAIN : leave_word(l, req);
+	err = ask(l, req, -1, &a);
+	answer_close(&a);
+	return err;
+}
+
+static int tell_all(struct tp_ctl *req)
+{
 	int best = -ENOTCONN;
 
-	for (size_t i = 0; i < MAX_LINKS && links[i].ifname[0]; i++) {
-		int err;
-
-		if (atomic_load(&links[i].fd) < 0)
-			continue;
-		err = ask(&links[i], req, -1, &a);
-		if (err == 0)
+	for (size_t i = 0; i < MAX_LINKS && links[i].ifname[0]; i++)
+		if (atomic_load(&links[i].fd) >= 0 && tell(&links[i], req) == 0)
 			best = 0;
-		answer_close(&a);
-	}
 	return best;
 }
 
@@ -516,15 +628,19 @@ int ctl_ctx(struct conn *c, int event_fd, uint32_t *ret_index)
 
 void ctl_fd_moved(int from, int to)
 {
-	for (size_t i = 0; i < MAX_LINKS; i++)
-		if (atomic_load(&links[i].fd) == from && links[i].ifname[0])
+	for (size_t i = 0; i < MAX_LINKS && links[i].ifname[0]; i++) {
+		if (atomic_load(&links[i].fd) == from)
 			atomic_store(&links[i].fd, to);
+		if (atomic_load(&links[i].hello_fd) == from)
+			atomic_store(&links[i].hello_fd, to);
+	}
 }
 
 void ctl_after_fork(void)
 {
 	for (size_t i = 0; i < MAX_LINKS && links[i].ifname[0]; i++) {
 		link_down(&links[i]);
+		fd_hidden_close(atomic_exchange(&links[i].hello_fd, -1));
 		atomic_store(&links[i].lock, 0);
 	}
 	atomic_store(&look_lock, 0);

@@ -16,6 +16,7 @@
 #include "shim.h"
 
 #define DUE_SLACK_NS	1000000U	/* a sleep ends behind the moment, not at it */
+#define DOUBT_NS	(NSEC / 2)
 
 struct region regions[MAX_REGIONS];
 _Atomic uint32_t region_count;
@@ -77,12 +78,25 @@ int region_map(struct link *link, uint32_t id, int fd, uint64_t size, const int 
 	return 0;
 }
 
+/* Perhaps all of the machine stood still, and we are the first to go on: then the daemon has had no time to beat.
+ * So who finds it silent looks again in a moment.
+ */
+static bool was_in_doubt(struct region *r, uint64_t beat, uint64_t now)
+{
+	if (atomic_load_explicit(&r->last_beat, memory_order_acquire) == beat)
+		return now - atomic_load_explicit(&r->doubt_ns, memory_order_relaxed) > DOUBT_NS;
+	atomic_store_explicit(&r->doubt_ns, now, memory_order_relaxed);
+	atomic_store_explicit(&r->last_beat, beat, memory_order_release);
+	return false;
+}
+
 bool region_silent(struct region *r)
 {
 	const struct tp_region *head = atomic_load(&r->base);
 	uint64_t beat = atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed);
+	uint64_t now = now_ns();
 
-	if (beat && now_ns() - beat > SILENCE_NS)
+	if (beat && now > beat + SILENCE_NS && was_in_doubt(r, beat, now))
 		atomic_store(&r->gone, true);
 	return atomic_load(&r->gone);
 }
@@ -94,8 +108,10 @@ uint64_t region_due(const struct region *r)
 	uint64_t beat = atomic_load_explicit(&head->heartbeat_ns, memory_order_relaxed);
 	uint64_t now = now_ns();
 
-	if (!beat || atomic_load(&r->gone) || now - beat > SILENCE_NS)
+	if (!beat || atomic_load(&r->gone))
 		beat = now;
+	else if (now > beat + SILENCE_NS)
+		beat = now - SILENCE_NS + DOUBT_NS;
 	return beat + SILENCE_NS + DUE_SLACK_NS;
 }
 

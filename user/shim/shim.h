@@ -189,6 +189,7 @@ struct region {
 	struct link *link;
 	int kick_fd[TP_MAX_THREADS];
 	_Atomic bool gone;		/* its daemon was silent for too long: all is lost here */
+	_Atomic uint64_t doubt_ns, last_beat;	/* when it was first found silent, since which heartbeat */
 	_Atomic uint64_t ctx_idle;	/* bit c: context c is this process's, and nobody uses it */
 	int ctx_fd[TP_MAX_CTX];
 };
