@@ -117,6 +117,22 @@ static void cubic_is_never_slower_than_reno(void **state)
 	assert_true(c.cwnd >= 7 + 50);
 }
 
+/* As Linux: who has lost nothing yet does not know how much fits, and the curve would be flat. */
+static void cubic_grows_a_twentieth_until_it_knows_a_maximum(void **state)
+{
+	struct cc c = start("cubic", 1000, 500);
+
+	(void)state;
+	round_trip(&c, 100 * MS);
+	assert_in_range(c.cwnd, 1048, 1052);
+	round_trip(&c, 200 * MS);
+	assert_in_range(c.cwnd, 1099, 1105);
+	c.cwnd = c.ssthresh = c.ops->ssthresh(&c, CC_CUT_LOSS);
+	c.cwnd = 1100;					/* at the maximum it is flat */
+	round_trip(&c, 300 * MS);
+	assert_in_range(c.cwnd, 1100, 1103);
+}
+
 static void cubic_stands_still_while_the_program_does(void **state)
 {
 	struct cc a = start("cubic", 1000, 500), b;
@@ -192,7 +208,8 @@ static void hystart_slows_down_when_the_round_trip_grows(void **state)
 	slow_round(&c, &una, 118000);
 	slow_round(&c, &una, 118000);
 	assert_in_range(c.ssthresh, 80 * 244 / 100, 90 * 250 / 100);	/* four more of 5/4 */
-	assert_in_range(c.cwnd, c.ssthresh, c.ssthresh * 11 / 10);
+	/* and from there a twentieth a round trip */
+	assert_in_range(c.cwnd, c.ssthresh * 109 / 100, c.ssthresh * 116 / 100);
 }
 
 static void hystart_goes_on_when_it_was_no_queue(void **state)
@@ -291,6 +308,7 @@ int main(void)
 		cmocka_unit_test(cubic_gives_up_three_tenths),
 		cmocka_unit_test(cubic_is_back_at_its_maximum_after_k),
 		cmocka_unit_test(cubic_is_never_slower_than_reno),
+		cmocka_unit_test(cubic_grows_a_twentieth_until_it_knows_a_maximum),
 		cmocka_unit_test(cubic_stands_still_while_the_program_does),
 		cmocka_unit_test(a_long_train_of_acks_ends_slow_start),
 		cmocka_unit_test(acks_that_come_apart_are_no_train),

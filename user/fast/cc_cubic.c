@@ -4,7 +4,9 @@
  *
  * After a reduction at w_max the window follows W(t) = C (t - K)^3 + w_max: quickly back,
  * slowly around w_max, then on. Where Reno would be faster (short round trips), Reno's window
- * is taken. Windows count segments; the fraction below one is kept in @part.
+ * is taken. While no maximum is known (slow start ended by itself, or a timeout forgot it) the curve
+ * would be flat: a twentieth a round trip then, as Linux. Windows count segments; the fraction below
+ * one is kept in @part.
  *
  * Slow start ends before the queue overflows, by two signs. The ACKs of a round trip come as a
  * train as long as half the smallest round trip: the path is full, Linux's HyStart stops there,
@@ -25,6 +27,7 @@
 
 #define C		0.4
 #define BETA		(717.0 / 1024.0)
+#define UNKNOWN_GROWTH	0.05		/* a round trip, while no maximum is known: Linux's cnt of 20 */
 #define TRAIN_CWND	16U		/* ACKs of less make no train */
 #define TRAIN_GAP_US	2000U		/* closer than this they are one */
 #define SAMPLES		8U		/* of a round trip, before it is judged */
@@ -163,12 +166,13 @@ static double target(const struct cc *c, const struct cubic *q, uint64_t now_ns)
 static void avoid(struct cc *c, const struct cc_ack *a, uint32_t n)
 {
 	struct cubic *q = cubic(c);
-	double grow, alpha;
+	double grow, least, alpha;
 
 	if (!q->epoch_ns)
 		begin_epoch(c, q, a->now_ns);
 	grow = (target(c, q, a->now_ns) - c->cwnd) / c->cwnd * n;
-	grow = grow > 0.01 * n / c->cwnd ? grow : 0.01 * n / c->cwnd;
+	least = q->w_max > 0 ? 0.01 / c->cwnd : UNKNOWN_GROWTH;
+	grow = grow > least * n ? grow : least * n;
 	/* what Reno with our beta would have by now, and as fast as Reno from w_max on */
 	alpha = q->w_reno < q->w_max ? 3 * (1 - BETA) / (1 + BETA) : 1;
 	q->w_reno += alpha * n / c->cwnd;

@@ -15,6 +15,7 @@
 #include <netinet/tcp.h>
 
 #define WANT_MIN	65536U		/* bytes: least that a tx pipe should hold */
+#define RENEGE_MIN_US	10000U
 
 /* Peers with small windows: no segment of more than half the largest window they offered,
  * else we would wait for a window that never comes (RFC 9293 3.8.6.2.1).
@@ -108,15 +109,16 @@ static uint32_t free_acked(struct tcp *t, uint32_t ack)
 
 static void progress(struct tcp *t)
 {
-	t->backoff = 0;
+	t->timed_out = false;
 	t->stall_ns = 0;
-	t->probes = 0;
 }
 
-/* RTT of this ACK: from the scoreboard, else from the timestamp that it echoes (in ms). */
+/* RTT of this ACK: from the scoreboard, else from the timestamp that it echoes (in ms). Only what
+ * was measured ends the backoff (Karn): of what was sent again who knows which copy arrived.
+ */
 static void take_rtt(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a)
 {
-	if (a->rtt_us < 0 && a->advanced && s->has_ts && s->tsecr) {
+	if (a->rtt_us < 0 && a->advanced && t->flags & T_TS && s->has_ts && s->tsecr) {
 		uint32_t ms = tcp_tsval(t, a->now_ns) - s->tsecr;
 
 		if (ms < RTO_MAX_US / 1000)
@@ -125,6 +127,7 @@ static void take_rtt(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a
 	if (a->rtt_us < 0)
 		return;
 	rtt_sample(&t->rtt, (uint32_t)a->rtt_us, t->snd_una, t->snd_nxt, a->now_ns);
+	t->backoff = 0;
 	t->cc.srtt_us = t->rtt.srtt_us;
 	t->cc.min_rtt_us = t->rtt.min_us;
 }
@@ -190,6 +193,25 @@ static void tell_cc(struct tcp *t, const struct tcp_acked *a, bool grow)
 		t->cc.ops->acked(&t->cc, &c);
 }
 
+/* The peer SACKed what it now asks for. Perhaps ACKs were reordered: it has half a round trip to say
+ * otherwise, 10 ms at least (Linux's tcp_check_sack_reneging).
+ */
+static void doubt_sack(struct tcp *t, uint64_t now_ns)
+{
+	t->rto_at = now_ns + tcp_max(t->rtt.srtt_us / 2, RENEGE_MIN_US) * 1000ULL;
+	tcp_arm_at(t, TCP_RTX_RTO, t->rto_at);
+}
+
+/* What is SACKed now was sent before the first segment in flight, which is a copy then: that one
+ * has its time still (Linux's tcp_clean_rtx_queue).
+ */
+static bool head_is_younger(const struct tcp *t, const struct tcp_acked *a)
+{
+	uint32_t age = tcp_tick(a->now_ns) - t->rec[t->first_rec].sent;
+
+	return a->sacked && a->rtt_us > tcp_tick_us(age);
+}
+
 /* After snd_una moved. Recovery may have begun to wait for reordered segments. */
 static void rearm(struct tcp *t, uint64_t now_ns)
 {
@@ -241,6 +263,7 @@ static bool is_duplicate(const struct tcp *t, const struct tcp_seg *s, uint32_t 
 /* The peer echoes congestion of something that was in flight. */
 static void ecn_echo(struct tcp *t, const struct tcp_acked *a)
 {
+	t->cc.prior_ssthresh = 0;		/* the reduction is called for: no undo */
 	if (t->ca <= TCP_DISORDER && a->prior_una != t->snd_nxt)
 		tcp_enter_cwr(t);
 }
@@ -258,6 +281,7 @@ uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	a.dup = is_duplicate(t, s, old_wnd);
 	if (seq_after(s->ack, t->snd_una)) {
 		a.advanced = true;
+		a.tsecr = t->flags & T_TS && s->has_ts ? s->tsecr : 0;
 		tcp_board_ack(t, s->ack, &a);
 		doubt_rtt(&a);
 		todo = free_acked(t, s->ack);
@@ -272,7 +296,9 @@ uint32_t tcp_ack_in(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 	tcp_recover_ack(t, s, &a);
 	/* in disorder only what is acknowledged counts, unless the path is known to reorder */
 	tell_cc(t, &a, (a.advanced || (a.sacked && t->flags & T_REORDERED)) && !tcp_in_reduction(t));
-	if (a.advanced)
+	if (a.advanced && t->sacked && t->rec[t->first_rec].flags & R_SACKED)
+		doubt_sack(t, now_ns);
+	else if (a.advanced || head_is_younger(t, &a))
 		rearm(t, now_ns);
 	return todo | tcp_output_due(t);
 }

@@ -189,6 +189,7 @@ struct tcp {
 	uint32_t tlp_seq;		/* snd_nxt when the loss probe went out */
 	uint64_t stall_ns;		/* first retransmission or probe without progress; 0 none */
 	uint32_t probes;		/* unanswered zero-window probes */
+	bool timed_out;			/* and nothing was acknowledged since */
 	uint32_t retries2, user_timeout_ms;
 	uint32_t init_cwnd;		/* segments: not less after a pause */
 	bool idle_restart;		/* a pause costs cwnd */
@@ -227,14 +228,15 @@ struct tcp_acked {
 	uint32_t lost;			/* bytes newly deemed lost */
 	int64_t rtt_us;			/* of the oldest byte acknowledged, < 0 none */
 	int64_t last_rtt_us;		/* of the newest one: without the peer's delay */
+	uint32_t tsecr;			/* the stamp that it echoes, if it moves snd_una; 0 none */
 	uint32_t since, since_at;	/* T_RATE: delivered when the newest of it was sent, and ... */
 	uint32_t send_ticks;		/* ... how long sending it and what was before it took */
 	bool rate_known, app_limited;	/* these three are set; the program set the pace */
 	bool advanced;			/* snd_una moved */
-	bool rtx_acked;			/* something that was retransmitted is acknowledged */
+	bool dsack : 1;			/* bits: the whole has 64 bytes, cleared for each ACK */
+	bool rtx_acked : 1;		/* something that was retransmitted is acknowledged */
 	bool orig_sacked;		/* something arrived that never was retransmitted */
 	bool sacked;			/* a SACK block told something new */
-	bool dsack;
 	bool dup;			/* a duplicate ACK in RFC 5681's sense */
 	bool ece;
 };
@@ -324,6 +326,7 @@ void tcp_board_ack(struct tcp *t, uint32_t ack, struct tcp_acked *a);
 void tcp_board_sack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a);
 bool tcp_board_next_lost(const struct tcp *t, uint32_t *ret_start, uint32_t *ret_len);
 void tcp_board_lose_all(struct tcp *t);		/* everything that was not SACKed */
+void tcp_board_lose_old(struct tcp *t, uint64_t now_ns);	/* what the timer says is lost */
 uint32_t tcp_board_lose_head(struct tcp *t, uint32_t len);	/* NewReno's guess */
 void tcp_board_forget_loss(struct tcp *t);	/* it was none */
 void tcp_board_forget_sack(struct tcp *t);	/* the peer reneged */

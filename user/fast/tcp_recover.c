@@ -6,32 +6,41 @@
  *	     --> RECOVERY	RACK (or the third duplicate ACK) found a loss. cwnd goes down
  *				to ssthresh in proportion to what arrives (PRR, RFC 6937)
  *	     --> CWR		the same without a loss: ECN, or a loss probe that repaired one
- *	 any --> LOSS		the retransmission timer. cwnd 1, slow start
+ *	 any --> LOSS		the retransmission timer. What left within the last round trip may
+ *				still arrive; cwnd is that and 1, slow start
+ *	LOSS --> RECOVERY	what was sent again is lost again
  *	     --> OPEN		high_seq, snd_nxt when it began, is acknowledged
  *
  * Undo. A reduction was needless when the ACK echoes a timestamp older than the first
  * retransmission (Eifel, RFC 3522), when D-SACKs cover all retransmissions, or when after a
  * timeout bytes are acknowledged that were never sent again (F-RTO, RFC 5682). Then cwnd and
- * ssthresh return to what they were.
+ * ssthresh return to what they were; but not where ECN asked for the reduction.
  *
  * Without SACK (NewReno, RFC 6582) duplicate ACKs stand for bytes that arrived, and each
  * partial ACK for the next loss.
  */
 #include "tcp_flow.h"
 
+#define REO_PERSIST	16U		/* recoveries for which a wider reordering window stays */
+
 static void begin_episode(struct tcp *t)
 {
 	t->high_seq = t->snd_nxt;
 	t->undo_una = t->snd_una;
-	t->undo_rtx = 0;
-	t->flags = (t->flags | T_UNDO) & ~T_RTX_ANY;
+	t->undo_rtx = t->rtx;		/* copies still under way may cause D-SACKs */
+	t->flags |= T_UNDO;
+	if (!t->rtx)
+		t->flags &= ~T_RTX_ANY;
 }
 
-/* The window goes down, once an episode. */
+/* The window goes down, once an episode. Should it prove needless, slow start is over at three
+ * quarters of it, as in Linux; what ECN asked for is never needless.
+ */
 static void reduce(struct tcp *t, enum cc_cut why)
 {
 	t->cc.prior_cwnd = t->cc.cwnd;
-	t->cc.prior_ssthresh = t->cc.ssthresh;
+	t->cc.prior_ssthresh = why == CC_CUT_ECN ? 0 :
+			       tcp_max(t->cc.ssthresh, t->cc.cwnd / 2 + t->cc.cwnd / 4);
 	t->cc.ssthresh = t->cc.ops->ssthresh(&t->cc, why);
 	t->cc.cwnd_cnt = 0;
 	t->prr_delivered = 0;
@@ -55,7 +64,7 @@ static void enter_recovery(struct tcp *t)
 	begin_episode(t);
 	if (t->ca != TCP_CWR)
 		reduce(t, CC_CUT_LOSS);
-	t->flags |= T_FORCE_RTX;
+	t->flags = (t->flags | T_FORCE_RTX) & ~(T_FRTO | T_FRTO_NEW);
 	t->ca = TCP_RECOVERY;
 }
 
@@ -80,12 +89,17 @@ static void undo(struct tcp *t)
 {
 	if (t->ca != TCP_LOSS)
 		t->flags |= T_REORDERED;
+	t->flags &= ~T_UNDO;
+	if (!t->cc.prior_ssthresh)
+		return;
 	if (t->cc.ops->undo)
 		t->cc.ops->undo(&t->cc);
 	if (!(t->flags & T_RATE))
 		t->cc.cwnd = tcp_max(t->cc.cwnd, t->cc.prior_cwnd);
-	t->cc.ssthresh = tcp_max(t->cc.ssthresh, t->cc.prior_ssthresh);
-	t->flags &= ~(T_UNDO | T_CWR);
+	if (t->cc.prior_ssthresh > t->cc.ssthresh) {
+		t->cc.ssthresh = t->cc.prior_ssthresh;
+		t->flags &= ~T_CWR;
+	}
 }
 
 /* D-SACKs have come for all that was resent. They often come after recovery is over. */
@@ -193,16 +207,20 @@ static void find_loss_rack(struct tcp *t, struct tcp_acked *a)
 			   a->now_ns + tcp_min(wait_us, t->rtt.rto_us) * 1000ULL);
 }
 
-static void find_loss(struct tcp *t, struct tcp_acked *a)
+/* True: something that had been sent again is lost again. */
+static bool find_loss(struct tcp *t, struct tcp_acked *a)
 {
+	uint32_t rtx = t->rtx;
+
 	if (t->flags & T_SACK)
 		find_loss_rack(t, a);
 	else
 		find_loss_reno(t, a);
+	return t->rtx < rtx;
 }
 
 /* RACK's window follows D-SACKs (RFC 8985 6.2.4): a quarter of min RTT more for each round
- * trip that had one; back to one quarter after 16 recoveries without.
+ * trip that had one; back to one quarter after 16 recoveries that were called for.
  */
 static void adapt_reordering(struct tcp *t, const struct tcp_acked *a)
 {
@@ -210,10 +228,10 @@ static void adapt_reordering(struct tcp *t, const struct tcp_acked *a)
 		return;
 	t->reo_round = t->snd_nxt;
 	t->reo_steps = tcp_min(t->reo_steps + 1, 255);
-	t->reo_persist = 16;
+	t->reo_persist = REO_PERSIST;
 }
 
-static void recovery_over(struct tcp *t)
+static void reduction_held(struct tcp *t)
 {
 	if (!t->reo_persist || --t->reo_persist)
 		return;
@@ -233,21 +251,24 @@ static bool passed_high_seq(const struct tcp *t)
 static void in_recovery(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a)
 {
 	if (passed_high_seq(t)) {
-		recovery_over(t);
 		if (may_undo(t, s)) {
 			undo(t);
 			settle(t);
 		} else {
+			reduction_held(t);
 			end_reduction(t);
 		}
 		return;
 	}
-	if (a->advanced && t->flags & T_UNDO && !t->rtx && t->flags & T_RTX_ANY &&
-	    answers_original(t, s)) {
-		undo(t);
-		tcp_board_forget_loss(t);
-		settle(t);
-	}
+	if (!a->advanced || !(t->flags & T_UNDO) || !(t->flags & T_RTX_ANY) ||
+	    !answers_original(t, s))
+		return;
+	t->flags |= T_REORDERED;
+	if (t->rtx)
+		return;
+	undo(t);
+	tcp_board_forget_loss(t);
+	settle(t);
 }
 
 /* F-RTO: were the bytes that the timer called lost only late? */
@@ -284,7 +305,7 @@ static void in_loss(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a)
 	if (t->flags & T_FRTO && frto(t, a))
 		return;
 	if (passed_high_seq(t)) {
-		recovery_over(t);
+		reduction_held(t);
 		settle(t);
 	}
 }
@@ -308,6 +329,8 @@ static void leave_states(struct tcp *t, const struct tcp_seg *s, struct tcp_acke
 
 void tcp_recover_ack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a)
 {
+	bool again;
+
 	probe_outcome(t, s, a);
 	if (all_is_well(t, a))
 		return;
@@ -319,15 +342,15 @@ void tcp_recover_ack(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a
 		t->dupacks++;
 	leave_states(t, s, a);
 	if (a->dsack && t->ca != TCP_LOSS && all_rtx_needless(t)) {
+		t->reo_persist = tcp_min(t->reo_persist + 1, REO_PERSIST);
 		undo(t);
 		settle(t);
 	}
 	if (t->ca < TCP_RECOVERY && !t->sacked && a->advanced)
 		t->dupacks = 0;
-	if (t->flags & T_FRTO)
-		return;
-	find_loss(t, a);
-	if (t->ca < TCP_RECOVERY && t->lost)
+	again = find_loss(t, a);
+	/* what was lost twice is congestion twice (RFC 5681 4.3), after a timeout as in Linux */
+	if ((t->ca < TCP_RECOVERY && t->lost) || (t->ca == TCP_LOSS && again))
 		enter_recovery(t);
 	else if (t->ca < TCP_CWR)
 		t->ca = t->sacked || t->dupacks ? TCP_DISORDER : TCP_OPEN;
@@ -364,18 +387,34 @@ static bool head_is_sacked(const struct tcp *t)
 	return t->nrec && t->rec[t->first_rec].flags & R_SACKED;
 }
 
+static void lose_by_timeout(struct tcp *t, uint64_t now_ns)
+{
+	if (head_is_sacked(t)) {		/* what was SACKed is asked for: reneged */
+		tcp_board_forget_sack(t);
+		tcp_board_lose_all(t);
+	} else {
+		tcp_board_lose_old(t, now_ns);
+	}
+}
+
+/* Linux's tcp_enter_loss. The window goes down unless it did in this round trip: a second time
+ * too, if the ACK of something came between two timeouts. F-RTO only where nothing was sent again
+ * but by timeouts of the same segment: else the ACK of a copy would look like the original's.
+ */
 void tcp_recover_timeout(struct tcp *t, uint64_t now_ns)
 {
-	bool anew = t->ca <= TCP_DISORDER || seq_after_eq(t->snd_una, t->high_seq);
+	bool reduced = t->ca > TCP_DISORDER && seq_before(t->snd_una, t->high_seq) &&
+		       (t->ca != TCP_LOSS || t->timed_out);
 
-	if (head_is_sacked(t))
-		tcp_board_forget_sack(t);	/* what was SACKed is asked for: reneged */
-	if (anew || t->ca != TCP_LOSS) {
-		if (!tcp_in_reduction(t) || anew)
-			reduce(t, CC_CUT_TIMEOUT);
-		begin_episode(t);
+	lose_by_timeout(t, now_ns);
+	t->flags &= ~T_FRTO;
+	if (t->ca < TCP_RECOVERY || t->timed_out)
 		t->flags |= T_FRTO;
+	if (!reduced) {
+		reduce(t, CC_CUT_TIMEOUT);
+		begin_episode(t);
 	}
+	t->timed_out = true;
 	if (t->cc.ops->timeout)
 		t->cc.ops->timeout(&t->cc, now_ns);
 	t->ca = TCP_LOSS;
@@ -383,7 +422,6 @@ void tcp_recover_timeout(struct tcp *t, uint64_t now_ns)
 	t->dupacks = 0;
 	t->reno_sacked = 0;
 	t->flags &= ~(T_TLP | T_TLP_OUT | T_FRTO_NEW);
-	tcp_board_lose_all(t);
 	t->cc.cwnd = tcp_pipe_segs(t) + 1;
 	t->cc.cwnd_cnt = 0;
 	t->flags |= T_FORCE_RTX;

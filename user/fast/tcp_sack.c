@@ -265,6 +265,16 @@ static void note_arrival(struct tcp *t, struct tcp_acked *a, const struct tcp_re
 	}
 }
 
+/* What was sent again is acknowledged with a stamp from before: it was the original that came (Linux's
+ * tcp_skb_spurious_retrans), and says nothing of what was sent between the two.
+ */
+static bool original_came(const struct tcp *t, const struct tcp_acked *a, const struct tcp_rec *r)
+{
+	uint64_t age_ns = (uint64_t)(tcp_tick(a->now_ns) - r->sent + 1) << 10;
+
+	return a->tsecr && seq_before(a->tsecr, tcp_tsval(t, a->now_ns - age_ns));
+}
+
 /* Bytes of @r up to @end, never retransmitted, have arrived. After bytes sent later: this
  * path reorders.
  */
@@ -290,7 +300,8 @@ static void ack_rec(struct tcp *t, struct tcp_rec *r, uint32_t end, struct tcp_a
 				a->rtt_us = tcp_tick_us(tcp_tick(a->now_ns) - r->sent);
 			note_original(t, a, r, end);
 		}
-		note_arrival(t, a, r, end);
+		if (!(r->flags & R_EVER) || !original_came(t, a, r))
+			note_arrival(t, a, r, end);
 		if (t->flags & T_RATE)
 			tcp_rate_arrived(t, r, a);
 	}
@@ -411,6 +422,7 @@ static void note_dsack(struct tcp *t, const struct tcp_sack *b, struct tcp_acked
 	    seq_after(b->end, t->snd_nxt) || network_duplicates(t, len))
 		return;
 	a->dsack = true;
+	a->delivered += len;			/* a needless copy left the network too */
 	if (t->flags & T_UNDO && !seq_before(b->start, t->undo_una))
 		t->undo_rtx -= tcp_min(t->undo_rtx, len);
 }
@@ -466,6 +478,23 @@ static uint32_t lose(struct tcp *t, struct tcp_rec *r)
 {
 	set_flags(t, r, (uint8_t)((r->flags & ~R_RTX) | R_LOST));
 	return rec_len(r);
+}
+
+/* The first bytes are lost, and what was sent longer ago than the last arrival took. What left since
+ * then may still arrive (Linux's tcp_timeout_mark_lost); if it does not, RACK or the next timeout
+ * says so.
+ */
+void tcp_board_lose_old(struct tcp *t, uint64_t now_ns)
+{
+	uint32_t now = tcp_tick(now_ns), young = t->flags & T_SACK ? t->rack_rtt : 0;
+
+	for (uint32_t i = 0; i < t->nrec; i++) {
+		struct tcp_rec *r = rec_at(t, i);
+
+		if (!(r->flags & R_SACKED) && (!i || now - r->sent >= young))
+			lose(t, r);
+	}
+	join_neighbours(t);
 }
 
 void tcp_board_lose_all(struct tcp *t)

@@ -31,8 +31,8 @@ static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 /* Worth a loss probe: SACK tells what it found, and nothing is known to be wrong. */
 static bool may_probe_loss(const struct tcp *t)
 {
-	return t->flags & T_SACK && !(t->flags & T_TLP_OUT) && t->ca == TCP_OPEN && !t->sacked &&
-	       t->rtt.srtt_us;
+	return t->flags & T_SACK && !(t->flags & T_TLP_OUT) && !t->sacked && t->rtt.srtt_us &&
+	       (t->ca == TCP_OPEN || t->ca == TCP_CWR);
 }
 
 static uint64_t probe_delay_ns(const struct tcp *t)
