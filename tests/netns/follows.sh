@@ -135,11 +135,13 @@ test_what_a_route_says_holds_for_connections_that_are_ours() {
 	serve 8008
 	if ! plain; then
 		is reno "$(flow .cc)"
-		[ "$(flow .cwnd)" -ge 33 ]
-		[ "$(flow .rto_us)" -lt 150000 ]
+		at_least 33 "$(flow .cwnd)" "congestion window"
+		wait_for low_rto
 	fi
 	in_ns server ip route change 10.0.0.0/24 dev s0 src 10.0.0.2
 	hang_up
 }
+# below Linux's usual least, once what it measured while the machine was busy is forgotten
+low_rto() { say "once more" && [ "$(flow .rto_us)" -lt 150000 ]; }
 
 run_tests

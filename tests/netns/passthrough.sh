@@ -191,13 +191,15 @@ test_with_nft_and_conntrack() {
 		in_ns client rpc_client --addr 10.0.0.2 --port 8080 --conns 2 --secs 1
 		pings 10.0.0.2; udp_echoes; echoes 10.0.0.2 7
 		in_ns client bash -c '! timeout 1 socat - TCP:10.0.0.2:11'	# dropped
-		in_ns server conntrack -L -p tcp --dport 7 | grep ESTABLISHED\\\|WAIT
+		wait_for tracked
 		stop "$pid"
 		detach server s0
 	done
 	in_ns server nft list counter inet t marked | grep 'packets 0 '
 	in_ns server nft delete table inet t
 }
+
+tracked() { in_ns server conntrack -L -p tcp --dport 7 2>/dev/null | grep 'ESTABLISHED\|WAIT'; }
 
 test_an_ordinary_service_works_beside_a_busy_one() {
 	local pid
