@@ -12,6 +12,11 @@
  * The socket is not locked. Numbers of one answer can be of two moments when Linux works
  * on the socket meanwhile; tp_answer.busy says that it does, and who needs certainty asks
  * until two answers agree.
+ *
+ * Nor is the table of sockets. While one becomes TIME_WAIT, or is born of its request, the kernel puts the
+ * one into the list and takes the other out; who walks along that list just then (it was behind the first
+ * when that came, and reaches the second when that has gone) meets neither. So nothing is believed to
+ * be gone before LOOKS of them in a row.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -28,6 +33,8 @@
 #define STATE_TIME_WAIT		6
 #define STATE_LISTEN		10
 #define STATE_NEW_SYN_RECV	12
+
+#define LOOKS	3
 
 #define ECN_OK			0x01
 #define ECN_ACCURATE		0x10
@@ -186,8 +193,6 @@ static __always_inline void tell_if_full(struct tp_answer *a, struct bpf_sock *s
 {
 	struct tcp_sock *tp;
 
-	if (sk->state == STATE_LISTEN)
-		return;
 	a->tcp_state = sk->state;
 	if (sk->state == STATE_TIME_WAIT)
 		tell_time_wait(a, sk);
@@ -219,6 +224,18 @@ static __always_inline void forget_implausible(struct tp_answer *a, struct tp_fl
 		__sync_val_compare_and_swap(&v->to_linux, noted, a->rcv_nxt);
 }
 
+/* Not the listener, which is found where the connection is not. */
+static __always_inline struct bpf_sock *look_up(struct __sk_buff *skb, struct bpf_sock_tuple *tuple)
+{
+	struct bpf_sock *sk = bpf_skc_lookup_tcp(skb, tuple, sizeof(tuple->ipv4),
+						 BPF_F_CURRENT_NETNS, 0);
+
+	if (!sk || sk->state != STATE_LISTEN)
+		return sk;
+	bpf_sk_release(sk);
+	return NULL;
+}
+
 SEC("tc")
 int tp_ask(struct __sk_buff *skb)
 {
@@ -238,7 +255,9 @@ int tp_ask(struct __sk_buff *skb)
 	tuple.ipv4.daddr = q.key.local_ip[3];
 	tuple.ipv4.sport = q.key.peer_port;
 	tuple.ipv4.dport = q.key.local_port;
-	sk = bpf_skc_lookup_tcp(skb, &tuple, sizeof(tuple.ipv4), BPF_F_CURRENT_NETNS, 0);
+	sk = look_up(skb, &tuple);
+	for (int i = 1; i < LOOKS && !sk; i++)
+		sk = look_up(skb, &tuple);
 	if (sk) {
 		tell_if_full(&tp_reply, sk);
 		bpf_sk_release(sk);

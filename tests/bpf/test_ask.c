@@ -14,10 +14,15 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define ESTABLISHED	1
@@ -395,6 +400,95 @@ static void the_states_of_closing_are_told_time_wait_included(void **state)
 	close(p.listener);
 }
 
+/* ---- one that closes while it is asked about ---- */
+
+#define CLOSING_PAIRS	300
+#define OTHERS		300
+
+static _Atomic int to_close = -1;	/* whose turn it is */
+
+static void *close_in_turn(void *pairs)
+{
+	for (int i = 0; i < CLOSING_PAIRS; i++) {
+		while (atomic_load(&to_close) < i)
+			;
+		close(((struct pair *)pairs)[i].server);
+	}
+	return NULL;
+}
+
+static void half_close(struct pair *p)
+{
+	shutdown(p->server, SHUT_WR);
+	while (ask_server(p).tcp_state != FIN_WAIT2)
+		;
+}
+
+/* How often was neither the socket found nor the TIME_WAIT that takes its place? */
+static int lost_while_closing(struct pair *p)
+{
+	pthread_t closer;
+	uint32_t st;
+	int lost = 0;
+
+	pthread_create(&closer, NULL, close_in_turn, p);
+	for (int i = 0; i < CLOSING_PAIRS; i++) {
+		atomic_store(&to_close, i);
+		while ((st = ask_server(&p[i]).tcp_state) != TIME_WAIT)
+			lost += st == 0;
+	}
+	pthread_join(closer, NULL);
+	return lost;
+}
+
+static void must_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+
+	must(fd >= 0 && write(fd, text, strlen(text)) > 0, path);
+	close(fd);
+}
+
+/* In a namespace whose table of sockets has 16 lists, so that each of them is long. */
+static int lose_in_long_lists(void)
+{
+	static struct pair p[CLOSING_PAIRS], others[OTHERS];
+
+	must_write("/proc/sys/net/ipv4/tcp_child_ehash_entries", "16");
+	must(!unshare(CLONE_NEWNET), "unshare");
+	must_write("/proc/sys/net/ipv4/tcp_max_tw_buckets", "10000");	/* was half of the lists */
+	loopback_up();
+	for (int i = 0; i < CLOSING_PAIRS; i++)
+		connect_pair(&p[i], AF_INET);
+	for (int i = 0; i < OTHERS; i++)
+		connect_pair(&others[i], AF_INET);
+	for (int i = 0; i < CLOSING_PAIRS; i++)
+		half_close(&p[i]);
+	return lost_while_closing(p);
+}
+
+static void one_that_becomes_a_time_wait_is_found_at_each_moment(void **state)
+{
+	struct rlimit files = { 8192, 8192 };
+	int status;
+	pid_t child;
+
+	(void)state;
+	if (access("/proc/sys/net/ipv4/tcp_child_ehash_entries", W_OK))
+		skip();
+	must(!setrlimit(RLIMIT_NOFILE, &files), "setrlimit");
+	child = fork();
+	if (!child) {
+		int lost = lose_in_long_lists();
+
+		if (lost)
+			print_error("not found %d times\n", lost);
+		_exit(lost != 0);
+	}
+	must(waitpid(child, &status, 0) == child, "waitpid");
+	assert_int_equal(status, 0);
+}
+
 static void a_listener_and_a_stranger_are_no_connections(void **state)
 {
 	struct sockaddr_in other;
@@ -610,6 +704,7 @@ int main(void)
 		TEST(cork_and_ttl_and_pacing_are_seen),
 		TEST(what_only_linux_can_do_is_odd),
 		TEST(the_states_of_closing_are_told_time_wait_included),
+		TEST(one_that_becomes_a_time_wait_is_found_at_each_moment),
 		TEST(a_listener_and_a_stranger_are_no_connections),
 		TEST(an_error_on_the_socket_is_told),
 		TEST(each_operation_moves_between_watch_and_hold_only),
