@@ -1320,6 +1320,25 @@ static void a_time_wait_of_fins_that_crossed_is_ended(void **state)
 	assert_false(entry.there);
 }
 
+/* Without a byte there is nothing to translate, and yet the entry must not go. */
+static void so_is_one_of_a_connection_without_data(void **state)
+{
+	struct conn *c = go_fast();
+	struct tcp_state st = { .snd_una = ISS_LINUX + 1, .snd_nxt = ISS_LINUX + 1, .peer_fin = true,
+				.rcv_nxt = ISS_PEER + 2, .rcv_edge = ISS_PEER + 50000 };
+
+	(void)state;
+	event(c, FAST_EV_PEER_FIN, 0, st);
+	linux_fins();
+	linux_.a.tcp_state = TCP_CLOSING;
+	event(c, FAST_EV_QUIET, 0, st);
+	assert_int_equal(entry.val.state, TP_LINUX);
+	linux_.a = (struct tp_answer){ .tcp_state = TCP_TIME_WAIT, .rcv_nxt = ISS_PEER + 2 };
+	ticks(40);
+	assert_int_equal(linux_.rsts, 1);
+	assert_false(entry.there);
+}
+
 static void so_is_one_that_was_given_unread_bytes(void **state)
 {
 	struct conn *c = go_fast();
@@ -1610,6 +1629,7 @@ int main(void)
 		T(the_ack_that_the_thread_owed_is_sent),
 		T(no_time_wait_stays_where_the_peer_closed_first),
 		T(a_time_wait_of_fins_that_crossed_is_ended),
+		T(so_is_one_of_a_connection_without_data),
 		T(so_is_one_that_was_given_unread_bytes),
 		T(a_socket_that_is_just_being_closed_is_waited_for),
 		T(what_is_left_in_fin_wait_2_hears_of_the_peers_fin),

@@ -20,7 +20,8 @@
  *				it answers would, translated, be news to nobody, and a RST could
  *				come back for it. So it is swallowed. The ACK that the thread
  *				owed the peer still goes out from here (ack_due)
- *  5 tp_flows LINUX		tc translates from here on. Both deltas zero: no entry
+ *  5 tp_flows LINUX		tc translates from here on. Both deltas zero: no entry, unless the FINs
+ *				have crossed (handback_end_time_wait())
  *  6 kept frames		translated here, in the order in which they came
  *  7 slot LINUX, NOTIFY, FREE	the program goes on with the real fd
  *
@@ -341,12 +342,16 @@ static void deliver_kept(struct slow *s, struct conn *c)
  * were first. In TIME_WAIT nothing is open any more, so RST harms nobody (RFC 1337 is about the
  * wire's; where Linux follows it, its TIME_WAIT just stays).
  */
+static bool peer_closed_first(const struct conn *c)
+{
+	return c->last.peer_fin && (c->peer_first || !c->last.fin_sent);
+}
+
 bool handback_end_time_wait(struct slow *s, struct conn *c, const struct tp_answer *a)
 {
-	bool peer_first = c->last.peer_fin && (c->peer_first || !c->last.fin_sent);
 	struct made_seg rst = { .seq = c->linux_rcv + c->feed_len + 1, .flags = WIRE_RST };
 
-	if (a->found || a->tcp_state != TCP_TIME_WAIT || !peer_first)
+	if (a->found || a->tcp_state != TCP_TIME_WAIT || !peer_closed_first(c))
 		return false;
 	handback_say(s, c, MADE_TO_LINUX, &rst);
 	return true;
@@ -357,6 +362,7 @@ static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 {
 	bool over = !a->found && a->tcp_state != TCP_TIME_WAIT;
 	bool ended = handback_end_time_wait(s, c, a);
+	bool crossed = a->found && a->tcp_state == TCP_CLOSING && peer_closed_first(c);
 
 	c->feeding = false;
 	if (flowmap_set(s, c, CONN_LINUX)) {
@@ -367,7 +373,7 @@ static void finish(struct slow *s, struct conn *c, const struct tp_answer *a)
 	feed_switch(s, c);
 	tell_window(s, c, a);
 	let_go(s, c, TP_SLOT_LINUX);
-	if (over || ended || (!c->tx_delta && !c->rx_delta))
+	if (over || ended || (!c->tx_delta && !c->rx_delta && !crossed))
 		handback_gone(s, c);
 	else if (c->released && c->region && slot_has_unread(c->region, c->slot))
 		handback_kill(s, c);
