@@ -209,34 +209,6 @@ static void an_original_that_came_late_makes_nothing_lost(void **state)
 	rig_free(r);
 }
 
-static void a_timeout_of_an_older_peer_keeps_its_backoff(void **state)
-{
-	struct tcp_begin b = rig_begin();
-	struct rig *r;
-	uint64_t sent;
-
-	(void)state;
-	b.ts_ok = b.sack_ok = false;
-	r = rig_new(&b);
-	rig_write(r, 1000);
-	rig_drain(r);
-	time_out(r);
-	rig_drain(r);
-	rig_pass(r, 300 * MS);
-	rig_ack(r, 1000);
-	/* which copy came? Nothing was measured, so the next one has the same patience */
-	assert_int_equal(r->tcp.backoff, 1);
-	rig_write(r, 1000);
-	sent = r->now;
-	rig_drain(r);
-	assert_true(r->tcp.rto_at - sent >= 2 * 200 * MS);
-	rig_pass(r, 300 * MS);
-	rig_ack(r, 2000);
-	assert_int_equal(r->tcp.retransmits, 1);
-	assert_int_equal(r->tcp.backoff, 0);
-	rig_free(r);
-}
-
 /* The copy has just left; what is SACKed now was sent before it. */
 static void sacks_of_older_segments_put_the_timeout_off(void **state)
 {
@@ -346,7 +318,6 @@ int main(void)
 		cmocka_unit_test(what_ecn_asked_for_is_not_undone),
 		cmocka_unit_test(an_undone_reduction_ends_slow_start_at_three_quarters),
 		cmocka_unit_test(an_original_that_came_late_makes_nothing_lost),
-		cmocka_unit_test(a_timeout_of_an_older_peer_keeps_its_backoff),
 		cmocka_unit_test(sacks_of_older_segments_put_the_timeout_off),
 		cmocka_unit_test(a_reneging_peer_has_half_a_round_trip_to_explain),
 		cmocka_unit_test(a_copy_lost_after_a_timeout_costs_again),

@@ -109,13 +109,11 @@ static uint32_t free_acked(struct tcp *t, uint32_t ack)
 
 static void progress(struct tcp *t)
 {
-	t->timed_out = false;
+	t->backoff = 0;
 	t->stall_ns = 0;
 }
 
-/* RTT of this ACK: from the scoreboard, else from the timestamp that it echoes (in ms). Only what
- * was measured ends the backoff (Karn): of what was sent again who knows which copy arrived.
- */
+/* RTT of this ACK: from the scoreboard, else from the timestamp that it echoes (in ms). */
 static void take_rtt(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a)
 {
 	if (a->rtt_us < 0 && a->advanced && t->flags & T_TS && s->has_ts && s->tsecr) {
@@ -127,7 +125,6 @@ static void take_rtt(struct tcp *t, const struct tcp_seg *s, struct tcp_acked *a
 	if (a->rtt_us < 0)
 		return;
 	rtt_sample(&t->rtt, (uint32_t)a->rtt_us, t->snd_una, t->snd_nxt, a->now_ns);
-	t->backoff = 0;
 	t->cc.srtt_us = t->rtt.srtt_us;
 	t->cc.min_rtt_us = t->rtt.min_us;
 }

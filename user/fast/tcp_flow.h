@@ -189,7 +189,6 @@ struct tcp {
 	uint32_t tlp_seq;		/* snd_nxt when the loss probe went out */
 	uint64_t stall_ns;		/* first retransmission or probe without progress; 0 none */
 	uint32_t probes;		/* unanswered zero-window probes */
-	bool timed_out;			/* and nothing was acknowledged since */
 	uint32_t retries2, user_timeout_ms;
 	uint32_t init_cwnd;		/* segments: not less after a pause */
 	bool idle_restart;		/* a pause costs cwnd */

@@ -404,17 +404,16 @@ static void lose_by_timeout(struct tcp *t, uint64_t now_ns)
 void tcp_recover_timeout(struct tcp *t, uint64_t now_ns)
 {
 	bool reduced = t->ca > TCP_DISORDER && seq_before(t->snd_una, t->high_seq) &&
-		       (t->ca != TCP_LOSS || t->timed_out);
+		       (t->ca != TCP_LOSS || t->backoff);
 
 	lose_by_timeout(t, now_ns);
 	t->flags &= ~T_FRTO;
-	if (t->ca < TCP_RECOVERY || t->timed_out)
+	if (t->ca < TCP_RECOVERY || t->backoff)
 		t->flags |= T_FRTO;
 	if (!reduced) {
 		reduce(t, CC_CUT_TIMEOUT);
 		begin_episode(t);
 	}
-	t->timed_out = true;
 	if (t->cc.ops->timeout)
 		t->cc.ops->timeout(&t->cc, now_ns);
 	t->ca = TCP_LOSS;

@@ -127,16 +127,6 @@ static uint32_t paced(struct tcp *t, uint64_t now_ns, uint32_t len, uint32_t seg
 	return tcp_min(len, tcp_max(room / seg, 1) * seg);
 }
 
-/* What little window there is, when the persist timer says so. No timer has backed off for that. */
-static uint32_t forced(struct tcp *t, uint32_t wnd)
-{
-	if (!(t->flags & T_FORCE_WND))
-		return 0;
-	if (wnd)
-		t->backoff = 0;
-	return wnd;
-}
-
 /* Bytes of new data that may go in one tcp_out; *ret_cwnd: cwnd is what forbids more. */
 static uint32_t may_send(struct tcp *t, uint64_t now_ns, uint32_t seg, uint32_t max_segs,
 			 bool *ret_cwnd)
@@ -157,7 +147,7 @@ static uint32_t may_send(struct tcp *t, uint64_t now_ns, uint32_t seg, uint32_t 
 	}
 	if (len > wnd) {
 		if (wnd < seg)
-			return forced(t, wnd);
+			return t->flags & T_FORCE_WND ? wnd : 0;
 		len = wnd / seg * seg;
 	}
 	tail = len == seg ? 0 : len % seg;
@@ -260,6 +250,7 @@ static void sent_new(struct tcp *t, struct tcp_out *o, uint32_t seg, uint64_t no
 	atomic_store_explicit(&t->slot->tx_sent, o->pos + o->len, memory_order_relaxed);
 	note_data_sent(t, now_ns);
 	if (was_quiet) {
+		t->backoff = 0;
 		t->stall_ns = 0;
 		tcp_arm_rtx(t, now_ns);
 	} else {
