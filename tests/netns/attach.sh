@@ -7,7 +7,7 @@
 #   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
 . "$(dirname "$0")/lib.sh"
 plain && skip "without taspilot there is nothing to attach"
-need bpftool tc ethtool clang socat
+need bpftool tc ethtool clang socat python3
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 after_each() { detached server s0; ip -n server link set s0 mtu 1500 up; }
@@ -310,6 +310,26 @@ test_the_command_can_be_killed_and_the_daemon_lives() {
 	ls -l "/proc/$(daemon_pid s0)/fd/"[012]
 	is /dev/null "$(readlink "/proc/$(daemon_pid s0)/fd/0")"
 	is /run/taspilot/s0/log "$(readlink "/proc/$(daemon_pid s0)/fd/2")"
+	detach server s0
+}
+
+# Whose terminal is closed under it: its shell is hung up, and the daemon, which is of that session, goes on.
+test_the_daemon_outlives_the_terminal_that_it_was_attached_from() {
+	in_ns server python3 - <<-'END'
+		import os, pty, sys
+		shell, terminal = pty.fork()
+		if shell == 0:
+		    os.execvp("sh", ["sh", "-c", "taspilot attach s0; echo done; exec sleep 600"])
+		said = b""
+		while b"done" not in said:
+		    said += os.read(terminal, 1000)
+		os.close(terminal)
+		status = os.waitpid(shell, 0)[1]
+		sys.exit(not os.WIFSIGNALED(status) or os.WTERMSIG(status) != 1)
+	END
+	kill -HUP "$(daemon_pid s0)"
+	in_ns server taspilot status | grep '^s0 .*attached'
+	pings
 	detach server s0
 }
 
