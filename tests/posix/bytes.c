@@ -400,6 +400,22 @@ CASE(positions_make_no_sense_here)
 	show("preadv2 -1", preadv2(s, &v, 1, -1, 0));
 }
 
+/* What programs with large files call. */
+CASE(vectors_of_large_files_go_to_the_stream)
+{
+	char b[4];
+	struct iovec v = { b, 4 };
+
+	show("preadv64v2", preadv64v2(s, &v, 1, 0, 0));
+	peer(SEND, 4);
+	await(s, POLLIN);
+	show("preadv64v2", preadv64v2(s, &v, 1, -1, 0));
+	give(s, 5, 0);
+	v.iov_base = (char[4]){ (char)pattern(5), (char)pattern(6), (char)pattern(7), (char)pattern(8) };
+	show("pwritev64v2", pwritev64v2(s, &v, 1, -1, 0));
+	peer(RECV, 9);
+}
+
 CASE(a_write_of_nothing_is_nothing)
 {
 	give(s, 0, 0);

@@ -560,3 +560,101 @@ CASE(the_last_of_many_instances)
 	for (size_t i = 0; i < ARRAY_SIZE(ep); i++)
 		close(ep[i]);
 }
+
+CASE(a_dup_of_an_instance_whose_first_fd_is_closed)
+{
+	int ep = epoll_with(s, EPOLLIN), d = dup(ep), p[2];
+
+	close(ep);
+	(void)!pipe(p);				/* may have its number */
+	show("mod", ctl_of(d, EPOLL_CTL_MOD, s, EPOLLOUT, 78));
+	do_epoll(d, 30000);
+	show("del", ctl_of(d, EPOLL_CTL_DEL, s, 0, 0));
+	do_epoll(d, 0);
+	show("add", ctl_of(d, EPOLL_CTL_ADD, s, EPOLLIN, 79));
+	later(SHORT_MS, SEND, 5);
+	do_epoll(d, 30000);
+	close(p[0]);
+	close(p[1]);
+	close(d);
+}
+
+struct wait_in {
+	int ep;
+	_Atomic pid_t tid;
+};
+
+static void *waits_in(void *arg)
+{
+	struct wait_in *w = arg;
+
+	w->tid = gettid();
+	do_epoll(w->ep, 30000);
+	return NULL;
+}
+
+/* The kernel keeps it until the thread returns. */
+CASE(a_thread_closes_the_instance_another_waits_in)
+{
+	struct wait_in w = { .ep = epoll_with(s, EPOLLIN) };
+	int other;
+	pthread_t t;
+
+	pthread_create(&t, NULL, waits_in, &w);
+	asleep_in_epoll(&w.tid);
+	close(w.ep);
+	other = epoll_create1(0);
+	say("its number %d", other == w.ep);
+	later(1, SEND, 5);
+	pthread_join(t, NULL);
+	take(s, 10, 0);
+	do_epoll(other, 0);
+	show("add", ctl_of(other, EPOLL_CTL_ADD, s, EPOLLIN, 78));
+	later(SHORT_MS, SEND, 5);
+	do_epoll(other, 30000);
+	close(other);
+}
+
+/* Every ten seconds they are looked at in any case. */
+CASE(the_last_of_many_instances_in_another)
+{
+	int ep[80], last = ARRAY_SIZE(ep) - 1, out;
+	struct pollfd p;
+
+	for (size_t i = 0; i < ARRAY_SIZE(ep); i++)
+		ep[i] = epoll_with(s, EPOLLIN);
+	out = epoll_with(ep[last], EPOLLIN);
+	do_epoll(out, 0);
+	later(SHORT_MS, SEND, 3);
+	do_epoll(out, 8000);
+	take(s, 10, 0);
+	while (epoll_wait(ep[last], &(struct epoll_event){ 0 }, 1, 0) > 0)
+		;
+	p = (struct pollfd){ .fd = out, .events = POLLIN };
+	later(SHORT_MS, SEND, 3);
+	show("poll", poll(&p, 1, 8000));
+	close(out);
+	for (size_t i = 0; i < ARRAY_SIZE(ep); i++)
+		close(ep[i]);
+}
+
+CASE(a_child_waits_in_the_outer_instance)
+{
+	int in = epoll_with(s, EPOLLIN), out = epoll_with(in, EPOLLIN), status;
+	pid_t pid;
+
+	do_epoll(out, 0);
+	pid = fork();
+	if (pid == 0) {
+		do_epoll(out, 30000);
+		do_epoll(in, 30000);
+		take(s, 10, 0);
+		_exit(0);
+	}
+	close(in);
+	close(out);
+	close(s);
+	later(SHORT_MS, SEND, 3);
+	waitpid(pid, &status, 0);
+	say("status %d", status);
+}

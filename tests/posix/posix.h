@@ -93,6 +93,7 @@ void give(int fd, size_t n, int flags);
 void take_all(int fd, size_t n);	/* until @n are here: TCP may deliver in pieces */
 const char *events(unsigned int e, char buf[96]);
 void do_poll(int fd, short want, int ms);
+void asleep_in_epoll(_Atomic pid_t *tid);	/* until the thread is */
 void await(int fd, short want);		/* at most 30 s, until poll says all of @want */
 int epoll_with(int fd, uint32_t ev);
 void do_epoll(int ep, int ms);

@@ -100,6 +100,8 @@ int exec_main(const char *what, int fd)
 		return accepts_and_echoes(fd);
 	if (!strcmp(what, "listen-fds"))
 		return listen_fds();
+	if (!strcmp(what, "nonblock"))
+		return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	if (!strcmp(what, "is-open"))
 		return fcntl(fd, F_GETFD) < 0;
 	return 99;
@@ -267,6 +269,106 @@ CASE(a_program_behind_inetd_uses_stdio)
 	echoed(20000);
 	ended(pid);
 	peer(EXPECT_EOF, 0);
+}
+
+CASE(a_spawned_program_makes_it_nonblocking)
+{
+	pid_t pid;
+
+	give(s, 5, 0);
+	show("posix_spawn", posix_spawn(&pid, "/proc/self/exe", NULL, NULL, argv_for("nonblock", s), environ));
+	ended(pid);
+	take(s, 10, 0);
+	peer(SEND, 5);
+	await(s, POLLIN);
+	take(s, 10, 0);
+	take(s, 10, 0);
+}
+
+CASE(a_program_of_system_makes_it_nonblocking)
+{
+	char cmd[PATH_MAX + 32];
+
+	give(s, 5, 0);
+	snprintf(cmd, sizeof(cmd), "%s exec nonblock %d", self, s);
+	show("system", system(cmd));
+	take(s, 10, 0);
+}
+
+CASE(a_vforked_child_makes_it_nonblocking)
+{
+	pid_t pid;
+
+	give(s, 5, 0);
+	pid = vfork();
+	if (pid == 0) {
+		fcntl(s, F_SETFL, fcntl(s, F_GETFL) | O_NONBLOCK);
+		_exit(0);
+	}
+	ended(pid);
+	take(s, 10, 0);
+	pid = vfork();
+	if (pid == 0) {
+		dup2(s, 0);
+		fcntl(0, F_SETFL, fcntl(0, F_GETFL) & ~O_NONBLOCK);
+		_exit(0);
+	}
+	ended(pid);
+	later(SHORT_MS, SEND, 5);
+	take(s, 10, 0);
+}
+
+/* Its number there is a file's by then; here it stays what it is. */
+CASE(a_vforked_child_uses_the_number_for_a_file)
+{
+	pid_t pid;
+
+	give(s, 5, 0);
+	pid = vfork();
+	if (pid == 0) {
+		dup2(0, s);
+		fcntl(s, F_SETFL, fcntl(s, F_GETFL) | O_NONBLOCK);
+		_exit(0);
+	}
+	ended(pid);
+	later(SHORT_MS, SEND, 5);
+	take(s, 10, 0);
+}
+
+/* What was a connection is another file in the child, and still one here. */
+static int child_without_it(void *arg)
+{
+	int s = *(int *)arg, fd;
+	char b[8] = "";
+
+	close(s);
+	fd = open("/proc/self/comm", O_RDONLY);
+	if (fd != s || read(fd, b, sizeof(b)) < 1)
+		return 1;
+	return b[0] == 'p' ? 0 : 2;
+}
+
+CASE(a_child_by__Fork)
+{
+	pid_t pid;
+
+	give(s, 5, 0);
+	pid = _Fork();
+	if (pid == 0)
+		_exit(child_without_it(&s));
+	ended(pid);
+	peer(SEND, 5);
+	take(s, 10, 0);
+}
+
+CASE(a_clone_with_memory_of_its_own)
+{
+	static char stack[65536] __attribute__((aligned(16)));
+
+	give(s, 5, 0);
+	ended(clone(child_without_it, stack + sizeof(stack), SIGCHLD, &s));
+	peer(SEND, 5);
+	take(s, 10, 0);
 }
 
 CASE(system_writes_to_it)

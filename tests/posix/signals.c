@@ -151,6 +151,21 @@ CASE(handlers_of_both_kinds)
 	take(s, 10, 0);
 }
 
+__sighandler_t __sysv_signal(int sig, __sighandler_t handler);
+
+/* The one of use of strict ISO C, after the other kind was in use. */
+CASE(a_handler_of_the_old_kind_interrupts)
+{
+	handle(SIGALRM, SA_RESTART);
+	alarm_ms(SHORT_MS);
+	later(3 * SHORT_MS, SEND, 5);
+	take(s, 10, 0);
+	__sysv_signal(SIGALRM, on_signal);
+	alarm_ms(SHORT_MS);
+	take(s, 10, 0);
+	say("signals %d", (int)signals);
+}
+
 CASE(an_ignored_signal_interrupts_nothing)
 {
 	signal(SIGALRM, SIG_IGN);

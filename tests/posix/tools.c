@@ -153,6 +153,40 @@ void do_poll(int fd, short want, int ms)
 		say("poll: %d %s", n, events((unsigned short)p.revents, buf));
 }
 
+static bool waits_for_events(pid_t tid)
+{
+	static const long calls[] = {
+#ifdef SYS_epoll_wait
+		SYS_epoll_wait,
+#endif
+		SYS_epoll_pwait, SYS_epoll_pwait2,
+	};
+	char path[64], now[64] = "";
+	bool does = false;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", tid);
+	f = fopen(path, "r");
+	if (!f)
+		return false;
+	if (fgets(now, sizeof(now), f))
+		for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
+			does |= now[0] != 'r' && atol(now) == calls[i];
+	fclose(f);
+	return does;
+}
+
+/* It says who it is before it waits. */
+void asleep_in_epoll(_Atomic pid_t *tid)
+{
+	for (int i = 0; i < 6000; i++) {
+		if (*tid && waits_for_events(*tid))
+			return;
+		sleep_ms(5);
+	}
+	say("never slept");
+}
+
 /* Wait, at most 30 s, until poll says all of @want: for what arrives when it arrives. */
 void await(int fd, short want)
 {

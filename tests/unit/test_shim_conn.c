@@ -22,6 +22,7 @@
 #define BULK	(3 << 20)
 
 static pid_t daemon_pid;
+static struct libc real;
 static char daemon_dir[64];
 
 struct pair {
@@ -610,6 +611,191 @@ static void a_context_is_used_again(void **state)
 	finish(p);
 }
 
+/* ---- threads that vanish from a wait ---------------------------------------------------- */
+
+static _Atomic bool asleep;
+
+/* All is in place, and the thread is about to sleep. */
+static int poll_told(struct pollfd *fds, nfds_t n, const struct timespec *limit, const sigset_t *mask)
+{
+	if (!limit || limit->tv_sec || limit->tv_nsec)
+		asleep = true;
+	return real.ppoll(fds, n, limit, mask);
+}
+
+static int epoll_told(int epfd, struct epoll_event *evs, int max, const struct timespec *limit,
+		      const sigset_t *mask)
+{
+	asleep = true;
+	return real.epoll_pwait2(epfd, evs, max, limit, mask);
+}
+
+static int epoll_told_ms(int epfd, struct epoll_event *evs, int max, int ms, const sigset_t *mask)
+{
+	if (ms)
+		asleep = true;
+	return real.epoll_pwait(epfd, evs, max, ms, mask);
+}
+
+static void tell_sleeps(void)
+{
+	asleep = false;
+	real = libc_calls;
+	libc_calls.ppoll = poll_told;
+	libc_calls.epoll_pwait2 = epoll_told;
+	libc_calls.epoll_pwait = epoll_told_ms;
+}
+
+static void *polls_for_ever(void *arg)
+{
+	struct pollfd p = { .fd = *(int *)arg, .events = POLLIN };
+
+	for (;;)
+		poll(&p, 1, -1);
+	return NULL;
+}
+
+static void *epolls_for_ever(void *arg)
+{
+	struct epoll_event e;
+
+	for (;;)
+		epoll_wait(*(int *)arg, &e, 1, -1);
+	return NULL;
+}
+
+static void cancelled_asleep(void *(*job)(void *), int fd)
+{
+	pthread_t t;
+
+	tell_sleeps();
+	pthread_create(&t, NULL, job, &fd);
+	while (!asleep)
+		sched_yield();
+	pthread_cancel(t);
+	pthread_join(t, NULL);
+	libc_calls = real;
+}
+
+static sigjmp_buf out_of_here;
+static void jumps(int sig) { siglongjmp(out_of_here, sig); }
+
+static void *interrupts(void *arg)
+{
+	while (!asleep)
+		sched_yield();
+	pthread_kill(*(pthread_t *)arg, SIGUSR1);
+	return NULL;
+}
+
+static void jumped_out_of(void *(*job)(void *), int fd)
+{
+	struct sigaction sa = { .sa_handler = jumps }, old;
+	pthread_t me = pthread_self(), t;
+
+	sigaction(SIGUSR1, &sa, &old);
+	tell_sleeps();
+	if (sigsetjmp(out_of_here, 1) == 0) {
+		pthread_create(&t, NULL, interrupts, &me);
+		job(&fd);
+	}
+	libc_calls = real;
+	pthread_join(t, NULL);
+	sigaction(SIGUSR1, &old, NULL);
+}
+
+static void a_thread_that_vanishes_gives_its_context_back(void **state)
+{
+	struct pair p = connected();
+	struct conn *c = conn_at(p.a);
+	uint64_t idle;
+
+	(void)state;
+	assert_int_equal(poll(&(struct pollfd){ .fd = p.a, .events = POLLIN }, 1, 2), 0);
+	idle = c->region->ctx_idle;
+	assert_int_not_equal(idle, 0);
+	cancelled_asleep(polls_for_ever, p.a);
+	assert_int_equal(c->region->ctx_idle, idle);
+	jumped_out_of(polls_for_ever, p.a);
+	assert_int_equal(c->region->ctx_idle, idle);
+	assert_int_equal(c->slot->notify, 0);
+	finish(p);
+}
+
+static void a_thread_that_vanishes_sleeps_in_no_instance(void **state)
+{
+	struct pair p = connected();
+	struct epoll_event e = { .events = EPOLLIN };
+	int ep = epoll_create1(0);
+	struct epset *set;
+
+	(void)state;
+	epoll_ctl(ep, EPOLL_CTL_ADD, p.a, &e);
+	set = fd_get(ep, TAG_EPOLL);
+	cancelled_asleep(epolls_for_ever, ep);
+	assert_int_equal(set->sleepers, 0);
+	assert_int_equal(set->refs, 1);
+	jumped_out_of(epolls_for_ever, ep);
+	assert_int_equal(set->sleepers, 0);
+	cancelled_asleep(polls_for_ever, ep);
+	jumped_out_of(polls_for_ever, ep);
+	assert_int_equal(set->sleepers, 0);
+	assert_int_equal(set->refs, 1);
+	close(ep);
+	finish(p);
+}
+
+/* ---- signal handlers that close ---------------------------------------------------------- */
+
+static int close_meanwhile[3];
+static struct conn *probe;
+static uint32_t mode_inside;
+
+/* A handler runs in the midst of epoll_ctl(). */
+static int ctl_interrupted(int epfd, int op, int fd, struct epoll_event *ev)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(close_meanwhile); i++) {
+		int closed = close_meanwhile[i];
+
+		close_meanwhile[i] = -1;
+		if (closed >= 0)
+			close(closed);
+	}
+	mode_inside = probe->mode;
+	return real.epoll_ctl(epfd, op, fd, ev);
+}
+
+static void a_handler_closes_connections_in_the_midst_of_epoll_ctl(void **state)
+{
+	struct pair p = connected(), q = connected();
+	struct epoll_event e = { .events = EPOLLIN | EPOLLOUT };
+	int ep = epoll_create1(0), gone = epoll_create1(0);
+	struct conn *c = conn_at(q.a);
+	struct epset *set;
+
+	(void)state;
+	epoll_ctl(ep, EPOLL_CTL_ADD, q.a, &e);
+	epoll_ctl(gone, EPOLL_CTL_ADD, q.a, &e);
+	epoll_ctl(gone, EPOLL_CTL_ADD, p.b, &e);
+	set = fd_get(ep, TAG_EPOLL);
+	real = libc_calls;
+	libc_calls.epoll_ctl = ctl_interrupted;
+	close_meanwhile[0] = q.a;
+	close_meanwhile[1] = gone;
+	close_meanwhile[2] = q.b;
+	probe = c;
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, p.a, &e), 0);
+	libc_calls = real;
+	assert_int_equal(mode_inside, CONN_OURS);
+	assert_int_equal(c->mode, CONN_FREE);
+	assert_int_equal(set->live, 1);
+	assert_null(conn_at(p.b)->eregs);
+	assert_int_equal(epoll_wait(ep, &e, 1, 1000), 1);
+	assert_int_equal(write(p.b, "x", 1), 1);
+	close(ep);
+	finish(p);
+}
+
 /* ---- many threads, one socket, one epoll ----------------------------------------------- */
 
 #define HAMMERS	8
@@ -873,6 +1059,9 @@ int main(void)
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
 		cmocka_unit_test(a_stream_of_libcs_sends_the_connection_back),
 		cmocka_unit_test(a_context_is_used_again),
+		cmocka_unit_test(a_thread_that_vanishes_gives_its_context_back),
+		cmocka_unit_test(a_thread_that_vanishes_sleeps_in_no_instance),
+		cmocka_unit_test(a_handler_closes_connections_in_the_midst_of_epoll_ctl),
 		cmocka_unit_test(threads_share_sockets_and_an_epoll_while_others_come_and_go),
 	};
 

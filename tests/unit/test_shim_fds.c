@@ -190,6 +190,79 @@ static void dups_count_and_the_last_close_frees(void **state)
 	assert_ptr_equal(conn_new(CONN_PLAIN), c);
 }
 
+static int close_in_between;
+static struct libc as_it_is;
+
+/* Another thread closes what is being copied. */
+static int dup_and_close(int fd)
+{
+	int to = as_it_is.dup(fd);
+
+	close(close_in_between);
+	return to;
+}
+
+static void a_close_while_it_is_copied_leaves_no_dead_connection(void **state)
+{
+	struct conn *c = conn_new(CONN_PLAIN);
+	int a = socket(AF_INET, SOCK_STREAM, 0), b;
+
+	(void)state;
+	c->cookie = cookie_of(a);
+	fd_set_conn(a, c);
+	as_it_is = libc_calls;
+	libc_calls.dup = dup_and_close;
+	close_in_between = a;
+	b = dup(a);
+	libc_calls.dup = as_it_is.dup;
+	assert_true(b >= 0);
+	assert_null(fd_conn(a));
+	assert_ptr_equal(fd_conn(b), c);
+	assert_int_equal(c->mode, CONN_PLAIN);
+	assert_int_equal(c->refs, 1);
+	close(b);
+	assert_int_equal(c->mode, CONN_FREE);
+}
+
+static int dup_of_another(int fd)
+{
+	close(fd);
+	return as_it_is.dup(0);
+}
+
+static void a_copy_of_what_came_in_its_place_is_no_connection(void **state)
+{
+	struct conn *c = conn_new(CONN_PLAIN);
+	int a = socket(AF_INET, SOCK_STREAM, 0), b;
+
+	(void)state;
+	c->cookie = cookie_of(a);
+	fd_set_conn(a, c);
+	as_it_is = libc_calls;
+	libc_calls.dup = dup_of_another;
+	b = dup(a);
+	libc_calls.dup = as_it_is.dup;
+	assert_null(fd_conn(b));
+	assert_int_equal(c->mode, CONN_FREE);
+	close(b);
+}
+
+static void who_holds_it_keeps_it(void **state)
+{
+	struct conn *c = conn_new(CONN_PLAIN);
+	int a = eventfd(0, 0);
+	uintptr_t held;
+
+	(void)state;
+	fd_set_conn(a, c);
+	held = fd_hold(a);
+	close(a);
+	assert_int_equal(c->mode, CONN_PLAIN);
+	fd_let_go(held);
+	assert_int_equal(c->mode, CONN_FREE);
+	assert_int_equal(fd_hold(a), 0);
+}
+
 static void a_dup2_over_a_connection_ends_it(void **state)
 {
 	struct conn *c = conn_new(CONN_PLAIN);
@@ -281,6 +354,9 @@ int main(void)
 		cmocka_unit_test(close_range_closes_all_but_hidden_fds),
 		cmocka_unit_test(dup2_onto_a_hidden_fd_gets_the_number),
 		cmocka_unit_test(dups_count_and_the_last_close_frees),
+		cmocka_unit_test(a_close_while_it_is_copied_leaves_no_dead_connection),
+		cmocka_unit_test(a_copy_of_what_came_in_its_place_is_no_connection),
+		cmocka_unit_test(who_holds_it_keeps_it),
 		cmocka_unit_test(a_dup2_over_a_connection_ends_it),
 		cmocka_unit_test(fds_out_of_range_are_nobodys),
 		cmocka_unit_test(a_vfork_child_changes_nothing_here),

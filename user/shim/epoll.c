@@ -171,7 +171,7 @@ static int collect(struct epset *ep, struct epoll_event *evs, int max, struct co
 
 bool ep_ready(struct epset *ep)
 {
-	enum lock_got got = lock_wait(&ep->lock);
+	enum lock_got got = midst_enter(&ep->lock);
 	bool any = false, is_plain;
 
 	ep_drain(ep);
@@ -182,7 +182,7 @@ bool ep_ready(struct epset *ep)
 		if (!any)
 			ready_del(r);
 	}
-	lock_drop(&ep->lock, got);
+	midst_leave(&ep->lock, got);
 	return any;
 }
 
@@ -190,14 +190,14 @@ static int take_ours(struct epset *ep, struct epoll_event *evs, int max)
 {
 	struct conn *plain[PLAIN_BATCH];
 	uint32_t plains;
-	enum lock_got got = lock_wait(&ep->lock);
+	enum lock_got got = midst_enter(&ep->lock);
 	bool left;
 	int n;
 
 	ep_drain(ep);
 	n = collect(ep, evs, max, plain, &plains);
 	left = !ready_empty(ep);
-	lock_drop(&ep->lock, got);
+	midst_leave(&ep->lock, got);
 
 	for (uint32_t i = 0; i < plains; i++)
 		conn_went_linux(plain[i]);
@@ -210,12 +210,12 @@ static int take_ours(struct epset *ep, struct epoll_event *evs, int max)
 
 static void look_at_everything(struct epset *ep)
 {
-	enum lock_got got = lock_wait(&ep->lock);
+	enum lock_got got = midst_enter(&ep->lock);
 
 	for (struct ereg *r = ep->all.all_next; r != &ep->all; r = r->all_next)
 		if (r->ours)
 			ready_add(ep, r);
-	lock_drop(&ep->lock, got);
+	midst_leave(&ep->lock, got);
 }
 
 static bool ep_lost(const struct epset *ep)
@@ -251,12 +251,12 @@ static int filter(struct epset *ep, struct epoll_event *evs, int n)
 			listen_to_heart(ep);
 			continue;
 		}
-		got = lock_wait(&ep->lock);
+		got = midst_enter(&ep->lock);
 		if (r->ep == ep && r->ours) {
 			r->kernel = true;
 			ready_add(ep, r);
 		}
-		lock_drop(&ep->lock, got);
+		midst_leave(&ep->lock, got);
 	}
 	return kept;
 }
@@ -312,21 +312,46 @@ void ep_disarm(struct epset *ep)
 		ep_poke(ep);
 }
 
-static int sleep_in_kernel(int epfd, struct epset *ep, struct epoll_event *evs, int max,
+/* A thread that sleeps in an instance. The kernel keeps its own for who waits in it when another thread closes
+ * it, and so do we.
+ */
+struct sleeper {
+	struct epset *ep;
+	bool armed;
+};
+
+static void disarm(struct sleeper *sl)
+{
+	if (sl->armed)
+		ep_disarm(sl->ep);
+	sl->armed = false;
+}
+
+static void leave(void *arg)
+{
+	struct sleeper *sl = arg;
+
+	disarm(sl);
+	fd_let_go((uintptr_t)sl->ep + TAG_EPOLL);
+}
+
+static int sleep_in_kernel(int epfd, struct sleeper *sl, struct epoll_event *evs, int max,
 			   uint64_t deadline, const sigset_t *mask)
 {
-	uint64_t begin = now_ns();
+	struct epset *ep = sl->ep;
+	uint64_t begin = now_ns(), until;
 	int n;
 
+	sl->armed = true;
 	if (ep_arm(ep)) {
-		ep_disarm(ep);
-		return kernel_wait(epfd, evs, max, 0, NULL);
+		n = kernel_wait(epfd, evs, max, 0, NULL);
+	} else {
+		kick_flush();
+		until = ep->blind || ep_any_unheard() ? begin + BLIND_NS : heart_limit(ep);
+		n = kernel_wait(epfd, evs, max, no_later(deadline, until), mask);
+		spin_missed(now_ns() - begin);
 	}
-	kick_flush();
-	n = kernel_wait(epfd, evs, max,
-			no_later(deadline, ep->blind ? begin + BLIND_NS : heart_limit(ep)), mask);
-	ep_disarm(ep);
-	spin_missed(now_ns() - begin);
+	disarm(sl);
 	return n;
 }
 
@@ -378,11 +403,40 @@ static int look_at_both(int epfd, struct epset *ep, struct epoll_event *evs, int
 	return n;
 }
 
+static int sleep_until_any(int epfd, struct sleeper *sl, struct epoll_event *evs, int max,
+			   uint64_t deadline, const sigset_t *mask)
+{
+	struct epset *ep = sl->ep;
+	int saved = errno, n;
+
+	while (fd_word(epfd) == (uintptr_t)ep + TAG_EPOLL) {
+		n = sleep_in_kernel(epfd, sl, evs, max, deadline, mask);
+		if (n < 0)
+			return n;
+		if (n == 0) {
+			regions_listen();
+			ep_ring_unheard();
+			if (ep->blind || ep_lost(ep))
+				look_at_everything(ep);
+		}
+		n = filter(ep, evs, n);
+		if (n < max)
+			n += take_ours(ep, evs + n, max - n);
+		errno = saved;
+		if (n || (deadline != FOREVER && now_ns() >= deadline))
+			return n;
+	}
+	return -EBADF;				/* closed, and perhaps another's by now */
+}
+
 static int wait_once(int epfd, struct epset *ep, struct epoll_event *evs, int max,
 		     uint64_t deadline, const sigset_t *mask)
 {
 	bool live = atomic_load_explicit(&ep->live, memory_order_relaxed);
-	int saved = errno, n = live ? look_at_both(epfd, ep, evs, max, deadline != 0) : 0;
+	int n = live ? look_at_both(epfd, ep, evs, max, deadline != 0) : 0;
+	struct sleeper sl = { .ep = ep };
+	uintptr_t held;
+	undo_t undo;
 
 	if (n || (live && deadline == 0)) {
 		if (n == 0)
@@ -396,22 +450,15 @@ static int wait_once(int epfd, struct epset *ep, struct epoll_event *evs, int ma
 		if (n)
 			return n;
 	}
-	for (;;) {
-		n = sleep_in_kernel(epfd, ep, evs, max, deadline, mask);
-		if (n < 0)
-			return n;
-		if (n == 0) {
-			regions_listen();
-			if (ep->blind || ep_lost(ep))
-				look_at_everything(ep);
-		}
-		n = filter(ep, evs, n);
-		if (n < max)
-			n += take_ours(ep, evs + n, max - n);
-		errno = saved;
-		if (n || (deadline != FOREVER && now_ns() >= deadline))
-			return n;
+	held = fd_hold(epfd);
+	if (held != (uintptr_t)ep + TAG_EPOLL) {
+		fd_let_go(held);
+		return -EBADF;
 	}
+	undo_push(&undo, leave, &sl);
+	n = sleep_until_any(epfd, &sl, evs, max, deadline, mask);
+	undo_run(&undo);
+	return n;
 }
 
 int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64_t deadline,
@@ -421,6 +468,7 @@ int ep_wait(int epfd, struct epset *ep, struct epoll_event *evs, int max, uint64
 
 	if (unlikely(ep->foreign))
 		ep_renew(ep);
+	ep_ring_unheard();
 	if (max > 0 && BAD_PTR(evs) && ep_ready(ep))
 		return -EFAULT;
 	if (max <= 0 || BAD_PTR(evs))
@@ -446,4 +494,22 @@ int ep_became(int epfd, struct epset *ep, struct epoll_event *evs, int max, int 
 	n = filter(ep, evs, n);
 	ep_poke(ep);
 	return n ? n : ep_wait(epfd, ep, evs, max, deadline, mask);
+}
+
+int ep_wait_unheard(int epfd, struct epoll_event *evs, int max, uint64_t deadline,
+		    const sigset_t *mask)
+{
+	uint64_t limit;
+	struct epset *ep;
+	int n;
+
+	do {
+		ep_ring_unheard();
+		limit = ep_any_unheard() && deadline ? now_ns() + BLIND_NS : FOREVER;
+		n = kernel_wait(epfd, evs, max, no_later(deadline, limit), mask);
+		ep = fd_get(epfd, TAG_EPOLL);
+		if (n >= 0 && ep)
+			return ep_became(epfd, ep, evs, max, n, deadline, mask);
+	} while (n == 0 && (deadline == FOREVER || now_ns() < deadline));
+	return n;
 }

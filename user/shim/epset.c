@@ -108,6 +108,50 @@ static void kernel_again(struct epset *ep, struct ereg *r)
 	}
 }
 
+/* ---- instances in others, of whose news nobody tells ------------------------------------ */
+
+/* There was no context for it, or it came by fork and the child waits on the outer one only. Who waits
+ * on any instance then looks at these once a millisecond, and makes the heart of one that has news due.
+ */
+static _Atomic uint32_t unheard;
+
+static void count_unheard(struct epset *ep)
+{
+	bool is = ep->nested && ep->regions && (ep->blind || ep->foreign);
+
+	if (is == ep->unheard)
+		return;
+	ep->unheard = is;
+	atomic_fetch_add(&unheard, is ? 1 : (uint32_t)-1);
+}
+
+bool ep_any_unheard(void) { return atomic_load_explicit(&unheard, memory_order_relaxed); }
+
+bool ep_may_hold_ours(int fd)
+{
+	uintptr_t tag = fd_word(fd) & TAG_MASK;
+
+	return tag == TAG_EPOLL || (tag == TAG_BARE_EPOLL && ep_any_unheard());
+}
+
+void ep_ring_unheard(void)
+{
+	char *base = epsets.base;
+
+	if (likely(!ep_any_unheard()))
+		return;
+	for (uint32_t i = 0; base && i < epsets.used; i++) {
+		struct epset *ep = (struct epset *)(base + (size_t)i * epsets.size);
+
+		if (!ep->unheard)
+			continue;
+		if (ep->foreign)
+			ep_renew(ep);
+		if (ep_ready(ep))
+			heart_now(ep);
+	}
+}
+
 /* ---- instances ------------------------------------------------------------------------ */
 
 static struct epset *epset_make(int epfd)
@@ -168,6 +212,7 @@ static struct ep_region *ep_region_of(struct epset *ep, struct conn *c)
 		ep->blind = true;
 	if (ep->regions++ == 0)
 		heart_start(ep);
+	count_unheard(ep);
 	return er;
 }
 
@@ -300,11 +345,11 @@ void ep_conn_claimed(struct conn *c)
 {
 	for (struct ereg *r = c->eregs; r; r = r->conn_next) {
 		struct epset *ep = r->ep;
-		enum lock_got got = lock_wait(&ep->lock);
+		enum lock_got got = midst_enter(&ep->lock);
 
 		ereg_start(r);
 		kernel_again(ep, r);
-		lock_drop(&ep->lock, got);
+		midst_leave(&ep->lock, got);
 		ep_wake_others(ep);
 	}
 }
@@ -315,14 +360,14 @@ static void forget_all(struct conn *c, bool tell_kernel)
 
 	while ((r = c->eregs)) {
 		struct epset *ep = r->ep;
-		enum lock_got got = lock_wait(&ep->lock);
+		enum lock_got got = midst_enter(&ep->lock);
 
 		c->eregs = r->conn_next;
 		ereg_stop(r);
 		if (tell_kernel)
 			kernel_again(ep, r);
 		ereg_free(r);
-		lock_drop(&ep->lock, got);
+		midst_leave(&ep->lock, got);
 	}
 }
 
@@ -334,26 +379,26 @@ void ep_conn_closed(struct conn *c)
 
 	if (!c->eregs)
 		return;
-	got = lock_wait(&conn_reg);
+	got = midst_enter(&conn_reg);
 	forget_all(c, false);
-	lock_drop(&conn_reg, got);
+	midst_leave(&conn_reg, got);
 }
 
 void ep_conn_changed(struct conn *c)
 {
-	enum lock_got got = lock_wait(&conn_reg);
+	enum lock_got got = midst_enter(&conn_reg);
 
 	for (struct ereg *r = c->eregs; r; r = r->conn_next) {
-		enum lock_got ep_got = lock_wait(&r->ep->lock);
+		enum lock_got ep_got = midst_enter(&r->ep->lock);
 
 		if (r->ours) {
 			r->fresh = true;
 			ready_add(r->ep, r);
 		}
-		lock_drop(&r->ep->lock, ep_got);
+		midst_leave(&r->ep->lock, ep_got);
 		ep_wake_others(r->ep);
 	}
-	lock_drop(&conn_reg, got);
+	midst_leave(&conn_reg, got);
 }
 
 /* ---- epoll_ctl ------------------------------------------------------------------------ */
@@ -412,10 +457,10 @@ static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct ep
 	}
 	if (!ep)
 		return real_ctl(epfd, EPOLL_CTL_ADD, fd, ev);
-	got = lock_wait(&ep->lock);
+	got = midst_enter(&ep->lock);
 	r = ereg_new(ep, c, fd);
 	err = r ? add_ereg(epfd, r, ev) : real_ctl(epfd, EPOLL_CTL_ADD, fd, ev);
-	lock_drop(&ep->lock, got);
+	midst_leave(&ep->lock, got);
 	if (!err)
 		ep_wake_others(ep);
 	return err;
@@ -423,7 +468,7 @@ static int ctl_add(int epfd, struct epset *ep, struct conn *c, int fd, struct ep
 
 static int ctl_mod(struct epset *ep, struct ereg *r, struct epoll_event *ev)
 {
-	enum lock_got got = lock_wait(&ep->lock);
+	enum lock_got got = midst_enter(&ep->lock);
 	struct ereg try = *r;
 	struct epoll_event kernel;
 	int err;
@@ -444,7 +489,7 @@ static int ctl_mod(struct epset *ep, struct ereg *r, struct epoll_event *ev)
 			ready_add(ep, r);
 		}
 	}
-	lock_drop(&ep->lock, got);
+	midst_leave(&ep->lock, got);
 	if (err == 0)
 		ep_wake_others(ep);
 	return err;
@@ -452,7 +497,7 @@ static int ctl_mod(struct epset *ep, struct ereg *r, struct epoll_event *ev)
 
 static int ctl_del(struct epset *ep, struct ereg *r, struct epoll_event *ev)
 {
-	enum lock_got got = lock_wait(&ep->lock);
+	enum lock_got got = midst_enter(&ep->lock);
 	int err = real_ctl(ep->epfd, EPOLL_CTL_DEL, r->fd, ev);
 
 	if (err == 0) {
@@ -460,7 +505,7 @@ static int ctl_del(struct epset *ep, struct ereg *r, struct epoll_event *ev)
 		ereg_stop(r);
 		ereg_free(r);
 	}
-	lock_drop(&ep->lock, got);
+	midst_leave(&ep->lock, got);
 	return err;
 }
 
@@ -487,6 +532,7 @@ static void set_nested(int fd)
 		atomic_store(&fd_table[fd], TAG_BARE_EPOLL | NESTED_EPOLL);
 	} else if (!ep->nested) {
 		ep->nested = true;
+		count_unheard(ep);
 		ep_arm(ep);
 		ep_wake_others(ep);
 	}
@@ -515,15 +561,36 @@ int ep_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 		return ret;
 	}
 	conn_ours(fd, c);
-	got = lock_wait(&conn_reg);
+	got = midst_enter(&conn_reg);
 	ret = fd_is_conn(fd, c) ? ctl_locked(epfd, op, fd, c, ev) : real_ctl(epfd, op, fd, ev);
-	lock_drop(&conn_reg, got);
+	midst_leave(&conn_reg, got);
 	return ret;
 }
 
 /* ---- the instance's own life ---------------------------------------------------------- */
 
-void ep_fd_copied(struct epset *ep) { atomic_fetch_add(&ep->refs, 1); }
+_Atomic uint32_t *ep_refs(struct epset *ep) { return &ep->refs; }
+
+/* The kernel's instance goes by the number of one of its fds, and another's when that one is closed. Who
+ * sleeps in it holds it without any: then nothing can be told to the kernel, and need not be.
+ */
+void ep_fd_copied(struct epset *ep, int to)
+{
+	enum lock_got reg = midst_enter(&conn_reg);
+
+	if (ep->epfd < 0)
+		ep->epfd = to;
+	midst_leave(&conn_reg, reg);
+}
+
+void ep_fd_closed(struct epset *ep, int fd)
+{
+	enum lock_got reg = midst_enter(&conn_reg);
+
+	if (ep->epfd == fd)
+		ep->epfd = atomic_load(&ep->refs) > 1 ? fd_of((uintptr_t)ep + TAG_EPOLL) : -1;
+	midst_leave(&conn_reg, reg);
+}
 
 static void give_back_contexts(struct epset *ep)
 {
@@ -535,17 +602,16 @@ static void give_back_contexts(struct epset *ep)
 		tmp_put(er->by_slot, TP_SLOTS * sizeof(*er->by_slot));
 	}
 	ep->regions = 0;
+	count_unheard(ep);
 }
 
-void ep_fd_closed(struct epset *ep)
+void ep_end(struct epset *ep)
 {
 	enum lock_got reg, got;
 	struct ereg *r;
 
-	if (atomic_fetch_sub(&ep->refs, 1) != 1)
-		return;
-	reg = lock_wait(&conn_reg);
-	got = lock_wait(&ep->lock);
+	reg = midst_enter(&conn_reg);
+	got = midst_enter(&ep->lock);
 	while ((r = ep->all.all_next) != &ep->all) {
 		if (r->c) {
 			conn_unlink(r->c, r);
@@ -556,10 +622,10 @@ void ep_fd_closed(struct epset *ep)
 	ep_drain(ep);
 	give_back_contexts(ep);
 	heart_stop(ep);
-	lock_drop(&ep->lock, got);
+	midst_leave(&ep->lock, got);
 	ep->next_free = free_epsets;
 	free_epsets = ep;
-	lock_drop(&conn_reg, reg);
+	midst_leave(&conn_reg, reg);
 }
 
 void ep_fd_moved(int from, int to)
@@ -584,14 +650,15 @@ void ep_after_fork(void)
 		ep->foreign = true;
 		heart_stop(ep);
 		atomic_store(&ep->lock, 0);
-		atomic_store(&ep->sleepers, 0);
+		atomic_store(&ep->sleepers, ep->nested);
+		count_unheard(ep);
 	}
 }
 
 /* The child's first use of an instance that it shares with its parent. */
 void ep_renew(struct epset *ep)
 {
-	enum lock_got reg = lock_wait(&conn_reg), got = lock_wait(&ep->lock);
+	enum lock_got reg = midst_enter(&conn_reg), got = midst_enter(&ep->lock);
 
 	for (uint32_t i = 0; i < ep->regions; i++) {
 		struct ep_region *er = &ep->region[i];
@@ -612,6 +679,9 @@ void ep_renew(struct epset *ep)
 			}
 	}
 	ep->foreign = false;
-	lock_drop(&ep->lock, got);
-	lock_drop(&conn_reg, reg);
+	count_unheard(ep);
+	if (ep->nested)
+		ep_sleep_words(ep, TP_ASLEEP);
+	midst_leave(&ep->lock, got);
+	midst_leave(&conn_reg, reg);
 }

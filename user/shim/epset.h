@@ -55,6 +55,7 @@ struct epset {
 	bool foreign;			/* contexts are our parent's */
 	_Atomic bool early;		/* threads may sleep in it that came before fds of ours */
 	bool nested;			/* in another instance: counts as a sleeper */
+	bool unheard;			/* nested, and nobody tells it of news */
 	struct epset *next_free;
 };
 
@@ -111,6 +112,7 @@ void ep_renew(struct epset *ep);	/* a child's first use of what it shares with i
 void heart_start(struct epset *ep);
 void heart_stop(struct epset *ep);
 void heart_beat(struct epset *ep);	/* it was due */
+void heart_now(struct epset *ep);	/* make it due, and the instance readable */
 uint64_t heart_limit(const struct epset *ep);	/* how long a sleep may last */
 
 #endif

@@ -9,7 +9,8 @@
  * A conn goes with its last fd: the table entry first, then, under the slot's two locks,
  * the conn itself. So whoever took one of these locks and then finds fd_is_conn() still true may
  * use the conn until it drops the lock. Who looks without a lock (to sleep, to poll) may see that of
- * another connection, and looks again.
+ * another connection, and looks again. Who must be sure of it for longer, to copy an fd or to sleep in
+ * an epoll instance, holds it (fd_hold): what is held counts as one more fd.
  *
  * close() of a hidden fd says EBADF, as if it did not exist; dup2() onto one moves it
  * away first. A child between vfork and exec shares this memory but not the fds: it
@@ -160,10 +161,8 @@ static void conn_last_user_out(struct conn *c)
 	lock_drop(&s->rx_lock, rx);
 }
 
-static void conn_unref(struct conn *c)
+static void conn_end(struct conn *c)
 {
-	if (atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
-		return;
 	young_ended(c);
 	ep_conn_closed(c);
 	if (c->listen_pid && c->listen_pid == shim_pid &&
@@ -175,6 +174,112 @@ static void conn_unref(struct conn *c)
 	conn_free(c);
 }
 
+/* ---- ends in signal handlers ------------------------------------------------------------ */
+
+#define ENDED_MAX	64U		/* more are lost, until the process ends */
+
+__thread uint32_t midst __attribute__((tls_model("initial-exec")));
+_Atomic bool fd_any_ended;
+static _Atomic uintptr_t ended[ENDED_MAX];
+
+static void end(uintptr_t w)
+{
+	if ((w & TAG_MASK) == TAG_CONN)
+		conn_end((struct conn *)(w - TAG_CONN));
+	else
+		ep_end((struct epset *)(w - TAG_EPOLL));
+}
+
+static void end_later(uintptr_t w)
+{
+	for (uint32_t i = 0; i < ENDED_MAX; i++) {
+		uintptr_t none = 0;
+
+		if (atomic_compare_exchange_strong(&ended[i], &none, w)) {
+			atomic_store(&fd_any_ended, true);
+			return;
+		}
+	}
+}
+
+void fd_end_all(void)
+{
+	int saved = errno;
+
+	atomic_store(&fd_any_ended, false);
+	for (uint32_t i = 0; i < ENDED_MAX; i++) {
+		uintptr_t w = atomic_exchange(&ended[i], 0);
+
+		if (w)
+			end(w);
+	}
+	errno = saved;
+}
+
+/* ---- who holds what --------------------------------------------------------------------- */
+
+/* NULL: not of a kind that is counted. */
+static _Atomic uint32_t *refs_of(uintptr_t w)
+{
+	switch (w & TAG_MASK) {
+	case TAG_CONN:
+		return &((struct conn *)(w - TAG_CONN))->refs;
+	case TAG_EPOLL:
+		return ep_refs((struct epset *)(w - TAG_EPOLL));
+	default:
+		return NULL;
+	}
+}
+
+static void unref(uintptr_t w)
+{
+	_Atomic uint32_t *refs = refs_of(w);
+
+	if (!refs || atomic_fetch_sub_explicit(refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (unlikely(midst))
+		end_later(w);
+	else
+		end(w);
+}
+
+/* One that has no fd any more is not to be had. */
+static bool ref(_Atomic uint32_t *refs)
+{
+	uint32_t n = atomic_load_explicit(refs, memory_order_relaxed);
+
+	while (n && !atomic_compare_exchange_weak(refs, &n, n + 1))
+		;
+	return n;
+}
+
+/* Between the look and the count it may have been closed, and its memory be another's. */
+uintptr_t fd_hold(int fd)
+{
+	uintptr_t w;
+
+	do {
+		w = fd_word(fd);
+		if (!refs_of(w))
+			return w;
+		if (!ref(refs_of(w)))
+			continue;
+		if (fd_word(fd) == w)
+			return w;
+		unref(w);
+	} while (true);
+}
+
+void fd_let_go(uintptr_t held) { unref(held); }
+
+int fd_of(uintptr_t word)
+{
+	for (unsigned int fd = 0; fd < high; fd++)
+		if (fd_word((int)fd) == word)
+			return (int)fd;
+	return -1;
+}
+
 void fd_forget(int fd)
 {
 	uintptr_t w = fd_word(fd);
@@ -182,29 +287,36 @@ void fd_forget(int fd)
 	if (!w || (w & TAG_MASK) == TAG_HIDDEN)
 		return;
 	w = atomic_exchange_explicit(&fd_table[fd], 0, memory_order_acq_rel);
-	if ((w & TAG_MASK) == TAG_CONN)
-		conn_unref((struct conn *)(w - TAG_CONN));
-	else if ((w & TAG_MASK) == TAG_EPOLL)
-		ep_fd_closed((struct epset *)(w - TAG_EPOLL));
+	if ((w & TAG_MASK) == TAG_EPOLL)
+		ep_fd_closed((struct epset *)(w - TAG_EPOLL), fd);
+	unref(w);
 }
 
-void fd_copied(int from, int to)
+/* @from was closed while it was copied. Is the copy one of the connection all the same? */
+static bool is_copy_of(int to, uintptr_t held)
 {
-	uintptr_t w = fd_word(from);
+	struct conn *c = (struct conn *)(held - TAG_CONN);
 
-	if ((unsigned int)to >= FD_MAX)
+	return (held & TAG_MASK) == TAG_CONN && c->cookie && c->cookie == cookie_of(to);
+}
+
+void fd_copied(int from, int to, uintptr_t held)
+{
+	uintptr_t tag = held & TAG_MASK;
+	bool same = fd_word(from) == held || is_copy_of(to, held);
+
+	if ((unsigned int)to >= FD_MAX) {
+		unref(held);
 		return;
-	if ((w & TAG_MASK) == TAG_CONN) {
-		fd_set_conn(to, (struct conn *)(w - TAG_CONN));
-	} else if ((w & TAG_MASK) == TAG_EPOLL) {
-		ep_fd_copied((struct epset *)(w - TAG_EPOLL));
-		fd_set_epset(to, (struct epset *)(w - TAG_EPOLL));
-	} else if ((w & TAG_MASK) == TAG_BARE_EPOLL) {
-		fd_forget(to);
-		set_word(to, w);
-	} else {
-		fd_forget(to);
 	}
+	fd_forget(to);
+	if (!same || !tag || tag == TAG_HIDDEN) {
+		unref(held);
+		return;
+	}
+	set_word(to, held);
+	if (tag == TAG_EPOLL)
+		ep_fd_copied((struct epset *)(held - TAG_EPOLL), to);
 }
 
 static unsigned int hide_from(void)

@@ -23,6 +23,14 @@ static void arm(const struct epset *ep)
 	(void)timerfd_settime(ep->heart, TFD_TIMER_ABSTIME, &at, NULL);
 }
 
+void heart_now(struct epset *ep)
+{
+	struct itimerspec at = { .it_value = { .tv_nsec = 1 } };
+
+	if (ep->heart >= 0)
+		(void)timerfd_settime(ep->heart, 0, &at, NULL);
+}
+
 /* ep->lock is held. */
 void heart_start(struct epset *ep)
 {

@@ -15,6 +15,8 @@
 #undef sendfile
 #undef sendfile64
 
+_Static_assert(sizeof(off_t) == sizeof(off64_t), "positions are of 64 bits");
+
 #define EXPORT	__attribute__((visibility("default")))
 
 static inline ssize_t ret_errno(ssize_t n)
@@ -117,6 +119,10 @@ EXPORT ssize_t preadv2(int fd, const struct iovec *iov, int cnt, off_t pos, int 
 		return libc()->preadv2(fd, iov, cnt, pos, flags);
 	return read_pieces(fd, c, iov, cnt, rwf_flags(flags));
 }
+
+/* What programs with large files call. */
+EXPORT ssize_t preadv64v2(int fd, const struct iovec *iov, int cnt, off64_t pos, int flags)
+	__attribute__((alias("preadv2")));
 
 EXPORT ssize_t recv(int fd, void *buf, size_t n, int flags)
 {
@@ -227,6 +233,9 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int cnt, off_t pos, int
 		return libc()->pwritev2(fd, iov, cnt, pos, flags);
 	return ret_errno(io_tx(fd, c, iov, (size_t)cnt, rwf_flags(flags)));
 }
+
+EXPORT ssize_t pwritev64v2(int fd, const struct iovec *iov, int cnt, off64_t pos, int flags)
+	__attribute__((alias("pwritev2")));
 
 EXPORT ssize_t send(int fd, const void *buf, size_t n, int flags)
 {
@@ -510,6 +519,8 @@ EXPORT int epoll_wait(int epfd, struct epoll_event *evs, int max, int ms)
 
 	if (unlikely(ep != NULL))
 		return (int)ret_errno(ep_wait(epfd, ep, evs, max, deadline, NULL));
+	if (unlikely(ep_any_unheard()))
+		return (int)ret_errno(ep_wait_unheard(epfd, evs, max, deadline, NULL));
 	if (ms == 0)
 		return libc()->epoll_wait(epfd, evs, max, ms);
 	if (bare_begin(epfd))
@@ -525,6 +536,8 @@ EXPORT int epoll_pwait(int epfd, struct epoll_event *evs, int max, int ms, const
 
 	if (unlikely(ep != NULL))
 		return (int)ret_errno(ep_wait(epfd, ep, evs, max, deadline, mask));
+	if (unlikely(ep_any_unheard()))
+		return (int)ret_errno(ep_wait_unheard(epfd, evs, max, deadline, mask));
 	if (ms == 0)
 		return libc()->epoll_pwait(epfd, evs, max, ms, mask);
 	if (bare_begin(epfd))
@@ -550,6 +563,8 @@ EXPORT int epoll_pwait2(int epfd, struct epoll_event *evs, int max, const struct
 	deadline = after_ts(limit);
 	if (unlikely(ep != NULL))
 		return (int)ret_errno(ep_wait(epfd, ep, evs, max, deadline, mask));
+	if (unlikely(ep_any_unheard()))
+		return (int)ret_errno(ep_wait_unheard(epfd, evs, max, deadline, mask));
 	if (bare_begin(epfd))
 		n = real_pwait2(epfd, evs, max, limit, mask);
 	return bare_end(epfd, evs, max, n, deadline, mask);
@@ -578,6 +593,28 @@ EXPORT __sighandler_t signal(int sig, __sighandler_t handler)
 {
 	sig_changed();
 	return libc()->signal(sig, handler);
+}
+
+/* The same by other names. */
+EXPORT int __sigaction(int sig, const struct sigaction *act, struct sigaction *old)
+	__attribute__((alias("sigaction"), nothrow, leaf));
+EXPORT __sighandler_t bsd_signal(int sig, __sighandler_t handler) __attribute__((alias("signal"), nothrow, leaf));
+EXPORT __sighandler_t ssignal(int sig, __sighandler_t handler) __attribute__((alias("signal"), nothrow, leaf));
+
+/* What signal() is to a program of strict ISO C: the handler is of one use, and interrupts. */
+EXPORT __sighandler_t __sysv_signal(int sig, __sighandler_t handler)
+{
+	sig_changed();
+	return libc()->__sysv_signal(sig, handler);
+}
+
+EXPORT __sighandler_t sysv_signal(int sig, __sighandler_t handler)
+	__attribute__((alias("__sysv_signal")));
+
+EXPORT __sighandler_t sigset(int sig, __sighandler_t handler)
+{
+	sig_changed();
+	return libc()->sigset(sig, handler);
 }
 
 EXPORT int siginterrupt(int sig, int interrupt)

@@ -31,13 +31,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -66,6 +70,7 @@
 #define NSEC		1000000000ULL
 #define IOV_LIMIT	1024		/* Linux's UIO_MAXIOV */
 
+__sighandler_t __sysv_signal(int sig, __sighandler_t handler);
 int __vdprintf_chk(int fd, int flag, const char *fmt, va_list ap);
 
 /* The real functions, resolved once (init.c). */
@@ -79,10 +84,12 @@ int __vdprintf_chk(int fd, int flag, const char *fmt, va_list ap);
 	X(poll) X(ppoll) X(select) X(pselect)						\
 	X(epoll_create) X(epoll_create1) X(epoll_ctl) X(epoll_wait) X(epoll_pwait) X(epoll_pwait2)			\
 	X(prctl)									\
-	X(fdopen) X(vdprintf) X(__vdprintf_chk) X(mlockall) X(sigaction) X(signal) X(siginterrupt)
+	X(_Fork) X(vfork) X(clone) X(posix_spawn) X(posix_spawnp) X(system) X(popen)	\
+	X(fdopen) X(vdprintf) X(__vdprintf_chk) X(mlockall)				\
+	X(sigaction) X(signal) X(__sysv_signal) X(sigset) X(siginterrupt)
 
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations"	/* siginterrupt */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"	/* siginterrupt, sigset */
 struct libc {
 #define X(name) __typeof__(name) *name;
 	LIBC_CALLS(X)
@@ -223,6 +230,23 @@ void region_after_fork(void);
 int ctx_get(struct conn *c);		/* in c's region: index or -errno */
 void ctx_put(struct region *r, int ctx);
 
+/* ---- giving back what a sleeping thread holds ------------------------------------------- */
+
+/* glibc's old clean-up handlers: run by pthread_cancel() and pthread_exit(), and, other than those of
+ * <pthread.h>, by a longjmp() out of a signal handler too. Between push and pop a thread may vanish.
+ */
+typedef struct _pthread_cleanup_buffer undo_t;
+
+void _pthread_cleanup_push(undo_t *u, void (*undo)(void *), void *arg);
+void _pthread_cleanup_pop(undo_t *u, int run);
+
+static inline void undo_push(undo_t *u, void (*undo)(void *), void *arg)
+{
+	_pthread_cleanup_push(u, undo, arg);
+}
+
+static inline void undo_run(undo_t *u) { _pthread_cleanup_pop(u, 1); }
+
 /* ---- yielding to a fast thread on our CPU (yield.c) ------------------------------------- */
 
 struct yielding {
@@ -337,6 +361,27 @@ static inline bool fd_is_conn(int fd, const struct conn *c)
 	return fd_word(fd) == (uintptr_t)c + TAG_CONN;
 }
 
+/* conn_reg and the instances' locks guard lists. A signal handler that closes an fd while its own thread
+ * is in the midst of one leaves the end of what it stood for to that thread (fdtable.c).
+ */
+extern __thread uint32_t midst __attribute__((tls_model("initial-exec")));
+extern _Atomic bool fd_any_ended;
+void fd_end_all(void);
+
+static inline enum lock_got midst_enter(lock_t *l)
+{
+	midst++;
+	return lock_wait(l);
+}
+
+static inline void midst_leave(lock_t *l, enum lock_got got)
+{
+	lock_drop(l, got);
+	midst--;
+	if (unlikely(!midst && atomic_load_explicit(&fd_any_ended, memory_order_relaxed)))
+		fd_end_all();
+}
+
 bool in_vfork_child(void);
 struct conn *conn_new(enum conn_mode mode);
 void conn_free(struct conn *c);
@@ -349,7 +394,11 @@ static inline void fd_fresh(int fd)	/* from the kernel just now */
 	if (unlikely(fd_word(fd)) && !in_vfork_child())
 		fd_forget(fd);
 }
-void fd_copied(int from, int to);	/* after dup */
+uintptr_t fd_hold(int fd);		/* its word; who it is of stays until fd_let_go() */
+void fd_let_go(uintptr_t held);
+void fd_copied(int from, int to, uintptr_t held);	/* after dup; @held, from before it, is let go */
+int fd_of(uintptr_t word);		/* some fd of this word; -1: none */
+uint64_t cookie_of(int fd);
 int fd_hide(int fd);			/* moves one of ours out of the way; new fd or -errno */
 void fd_hidden_close(int fd);
 bool fd_hidden_move(int fd);		/* the program wants this number */
@@ -526,10 +575,17 @@ void ep_created(int epfd);
 bool ep_ready(struct epset *ep);	/* would epoll_wait find something of ours? */
 bool ep_arm(struct epset *ep);		/* sleep on its fd; true: something is there already */
 bool ep_is_blind(const struct epset *ep);	/* look at it often: there was no context for it */
+bool ep_any_unheard(void);		/* instances in others that nobody tells of news */
+void ep_ring_unheard(void);		/* makes those that have some readable */
+bool ep_may_hold_ours(int fd);		/* an instance whose readiness is not the kernel's alone */
+int ep_wait_unheard(int epfd, struct epoll_event *evs, int max, uint64_t deadline,
+		    const sigset_t *mask);	/* of an instance without fds of ours */
 bool ep_hush(struct epset *ep);		/* nothing of ours is ready; true: look again */
 void ep_disarm(struct epset *ep);
-void ep_fd_copied(struct epset *ep);
-void ep_fd_closed(struct epset *ep);
+void ep_fd_copied(struct epset *ep, int to);
+void ep_fd_closed(struct epset *ep, int fd);
+_Atomic uint32_t *ep_refs(struct epset *ep);
+void ep_end(struct epset *ep);		/* its last fd is closed */
 void ep_fd_moved(int from, int to);
 void ep_after_fork(void);
 

@@ -70,7 +70,7 @@ static int option(int fd, int level, int name)
 	return libc()->getsockopt(fd, level, name, &val, &len) < 0 ? 0 : val;
 }
 
-static uint64_t cookie_of(int fd)
+uint64_t cookie_of(int fd)
 {
 	uint64_t cookie = 0;
 	socklen_t len = sizeof(cookie);
@@ -159,7 +159,7 @@ bool conn_promote(int fd, struct conn *c)
 		errno = saved;
 		return false;
 	}
-	got = lock_wait(&conn_reg);
+	got = midst_enter(&conn_reg);
 	mode = atomic_load(&c->mode);
 	if (got == LOCK_TAKEN && (mode == CONN_CONNECTING || mode == CONN_INHERITED)) {
 		if (conn_claim(fd, c, mode == CONN_INHERITED ? TP_CTL_FIND : TP_CTL_CLAIM) == 0)
@@ -167,7 +167,7 @@ bool conn_promote(int fd, struct conn *c)
 		else
 			atomic_store(&c->mode, CONN_PLAIN);
 	}
-	lock_drop(&conn_reg, got);
+	midst_leave(&conn_reg, got);
 	errno = saved;
 	return atomic_load(&c->mode) == CONN_OURS;
 }
@@ -218,13 +218,13 @@ void conn_went_linux(struct conn *c)
 	if (!c->claimed || atomic_load(&s->state) != TP_SLOT_LINUX || io_unread(c) ||
 	    atomic_load(&s->tx_head) != atomic_load(&s->tx_tail))
 		return;
-	got = lock_wait(&conn_reg);
+	got = midst_enter(&conn_reg);
 	if (got == LOCK_TAKEN && atomic_load(&c->mode) == CONN_OURS && c->slot == s &&
 	    atomic_load(&s->state) == TP_SLOT_LINUX) {
 		atomic_store_explicit(&c->mode, CONN_PLAIN, memory_order_release);
 		ep_conn_plain(c);
 	}
-	lock_drop(&conn_reg, got);
+	midst_leave(&conn_reg, got);
 }
 
 /* ---- birth ---------------------------------------------------------------------------- */
@@ -534,23 +534,38 @@ int sock_ioctl(int fd, struct conn *c, unsigned long req, void *arg)
 	}
 }
 
+/* Before and after a copy is made. A vfork child's fds are none of ours. */
+static uintptr_t hold_to_copy(int fd)
+{
+	return fd_word(fd) && !in_vfork_child() ? fd_hold(fd) : 0;
+}
+
+static void copied(int from, int to, uintptr_t held)
+{
+	int saved = errno;
+
+	if (to < 0)
+		fd_let_go(held);
+	else if (held || (fd_word(to) && !in_vfork_child()))
+		fd_copied(from, to, held);
+	errno = saved;
+}
+
 int sock_fcntl(int fd, int cmd, void *arg, bool is64)
 {
-	uintptr_t w = fd_word(fd);
+	uintptr_t w = fd_word(fd), held = 0;
 	struct conn *c = cmd == F_SETFL && (uintptr_t)arg & O_ASYNC ? fd_ours(fd) : NULL;
 	int ret;
 
 	if (c)
 		conn_leave(fd, c);		/* SIGIO is raised by Linux's stack */
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+		held = hold_to_copy(fd);
 	ret = (is64 && libc()->fcntl64 ? libc()->fcntl64 : libc()->fcntl)(fd, cmd, arg);
-	if (ret < 0)
-		return ret;
-	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC) {
-		if ((w || fd_word(ret)) && !in_vfork_child())
-			fd_copied(fd, ret);
-	} else if (cmd == F_SETFL && (w & TAG_MASK) == TAG_CONN) {
-		fd_conn(fd)->nonblock = (uintptr_t)arg & O_NONBLOCK;
-	}
+	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
+		copied(fd, ret, held);
+	else if (ret >= 0 && cmd == F_SETFL && (w & TAG_MASK) == TAG_CONN && !in_vfork_child())
+		((struct conn *)(w - TAG_CONN))->nonblock = (uintptr_t)arg & O_NONBLOCK;
 	return ret;
 }
 
@@ -573,31 +588,30 @@ int sock_close(int fd)
 
 int sock_dup(int fd)
 {
+	uintptr_t held = hold_to_copy(fd);
 	int ret = libc()->dup(fd);
 
-	if (ret >= 0 && (fd_word(fd) || fd_word(ret)) && !in_vfork_child())
-		fd_copied(fd, ret);
+	copied(fd, ret, held);
 	return ret;
 }
 
 int sock_dup2(int from, int to, int flags, bool is_dup3)
 {
-	bool known = fd_word(from) || fd_word(to);
+	bool known = (fd_word(from) || fd_word(to)) && from != to && !in_vfork_child();
+	uintptr_t held;
 	int ret;
 
-	if (known && from != to && !in_vfork_child()) {
-		if (fd_word(to) == TAG_HIDDEN && !fd_hidden_move(to)) {
-			errno = EBUSY;
-			return -1;
-		}
-	} else {
-		known = false;
+	if (!known)
+		return is_dup3 ? libc()->dup3(from, to, flags) : libc()->dup2(from, to);
+	if (fd_word(to) == TAG_HIDDEN && !fd_hidden_move(to)) {
+		errno = EBUSY;
+		return -1;
 	}
+	held = fd_hold(from);
 	ret = is_dup3 ? libc()->dup3(from, to, flags) : libc()->dup2(from, to);
-	if (known && ret >= 0) {
-		fd_copied(from, to);
+	copied(from, ret, held);
+	if (ret >= 0)
 		stdio_look_at(to);
-	}
 	return ret;
 }
 

@@ -10,7 +10,8 @@
  *	look; nothing: notify bits, yields (yield.c), sleep word, full fence, look again, ppoll, undo
  *
  * An epoll instance with fds of ours in the set is armed like a sleeper on it: news then makes the
- * kernel's instance readable.
+ * kernel's instance readable. All of it is undone, too, when the thread is cancelled in ppoll, or a signal
+ * handler jumps out of it.
  *
  * select is poll in another dress: its sets become pollfds and come back as sets.
  */
@@ -20,21 +21,25 @@
 
 #define ON_STACK	64		/* pollfds; more take pages of their own */
 #define BLIND_NS	1000000U	/* no context to be had: look once a millisecond */
+#define ARMED_MAX	32		/* instances in one set; of more, look so as well */
 
 bool wait_any_ours(const struct pollfd *fds, nfds_t n)
 {
 	for (nfds_t i = 0; i < n; i++)
-		if (unlikely(fd_word(fds[i].fd)) && (fd_waits(fds[i].fd) ||
-						     fd_get(fds[i].fd, TAG_EPOLL)))
+		if (unlikely(fd_word(fds[i].fd)) && (fd_waits(fds[i].fd) || ep_may_hold_ours(fds[i].fd)))
 			return true;
 	return false;
 }
 
-/* A borrowed context in each region of the set. */
+/* A borrowed context in each region of the set, and the instances in it. */
 struct borrowed {
+	const struct pollfd *fds;
+	nfds_t nfds;
 	struct region *region[MAX_REGIONS];
 	int ctx[MAX_REGIONS];
 	uint32_t n;
+	uintptr_t armed[ARMED_MAX];	/* held */
+	uint32_t arms;
 	bool blind;			/* a region had none for us */
 };
 
@@ -60,22 +65,35 @@ static int borrow(struct borrowed *b, struct conn *c)
 	return ctx;
 }
 
-static void set_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
+/* Whoever closes it meanwhile leaves us what we armed. */
+static void arm(struct borrowed *b, int fd)
 {
-	for (nfds_t i = 0; i < n; i++) {
-		struct conn *c = fd_ours(fds[i].fd);
-		struct epset *ep = c ? NULL : fd_get(fds[i].fd, TAG_EPOLL);
+	uintptr_t held = b->arms < ARMED_MAX ? fd_hold(fd) : 0;
+
+	if ((held & TAG_MASK) != TAG_EPOLL) {
+		fd_let_go(held);
+		b->blind = true;
+		return;
+	}
+	b->armed[b->arms++] = held;
+	ep_arm((struct epset *)(held - TAG_EPOLL));
+	b->blind |= ep_is_blind((struct epset *)(held - TAG_EPOLL));
+}
+
+static void set_notify(struct borrowed *b)
+{
+	for (nfds_t i = 0; i < b->nfds; i++) {
+		struct conn *c = fd_ours(b->fds[i].fd);
 		int ctx = c ? borrow(b, c) : 0;
 
-		if (ep)
-			ep_arm(ep);
 		if (ctx < 0)
 			b->blind = true;
-		else if (ep)
-			b->blind |= ep_is_blind(ep);
 		else if (c)
 			atomic_fetch_or(&c->slot->notify, 1ULL << ctx);
+		else if (fd_get(b->fds[i].fd, TAG_EPOLL))
+			arm(b, b->fds[i].fd);
 	}
+	b->blind |= ep_any_unheard();
 }
 
 static void say_asleep(struct borrowed *b)
@@ -108,17 +126,20 @@ static void drain(struct region *r, uint32_t index)
 	atomic_store_explicit(&ctx->cpu, (uint32_t)sched_getcpu(), memory_order_relaxed);
 }
 
-static void clear_notify(struct borrowed *b, const struct pollfd *fds, nfds_t n)
+static void give_back(void *arg)
 {
-	for (nfds_t i = 0; i < n; i++) {
-		struct conn *c = fd_conn(fds[i].fd);
-		struct epset *ep = fd_get(fds[i].fd, TAG_EPOLL);
+	struct borrowed *b = arg;
+
+	for (nfds_t i = 0; i < b->nfds; i++) {
+		struct conn *c = fd_conn(b->fds[i].fd);
 		int ctx = c && c->claimed ? ctx_of(b, c->region) : -1;
 
-		if (ep)
-			ep_disarm(ep);
 		if (ctx >= 0)
 			atomic_fetch_and(&c->slot->notify, ~(1ULL << ctx));
+	}
+	for (uint32_t i = 0; i < b->arms; i++) {
+		ep_disarm((struct epset *)(b->armed[i] - TAG_EPOLL));
+		fd_let_go(b->armed[i]);
 	}
 	for (uint32_t i = 0; i < b->n; i++) {
 		atomic_store(&region_ctx(b->region[i], (uint32_t)b->ctx[i])->sleep, TP_AWAKE);
@@ -250,46 +271,52 @@ static bool yield_for_news(struct borrowed *b, struct spin_set *set, uint64_t de
 	return got;
 }
 
-static int sleep_in_kernel(struct pollfd *fds, struct pollfd *kernel, nfds_t n, uint64_t deadline,
-			   const sigset_t *mask)
+/* All that wakes us stands: sleep, unless there is something now. */
+static int sleep_with(struct borrowed *b, struct spin_set *set, uint64_t deadline, const sigset_t *mask)
 {
-	struct borrowed b = { .n = 0 };
-	struct spin_set set = { fds, kernel, n };
+	struct pollfd *kernel = set->kernel;
 	uint64_t begin = now_ns(), until = no_later(deadline, regions_due());
+	nfds_t n = set->n;
 	int ret;
 
-	set_notify(&b, fds, n);
-	if (yield_for_news(&b, &set, deadline)) {
-		ret = look_all(fds, kernel, n, false);
-		goto out;
-	}
-	say_asleep(&b);
-	if (look(fds, kernel, n) > 0) {
-		ret = look_all(fds, kernel, n, false);
-		goto out;
-	}
-	for (uint32_t i = 0; i < b.n; i++)
-		kernel[n + i] = (struct pollfd){ .fd = b.region[i]->ctx_fd[b.ctx[i]],
+	if (yield_for_news(b, set, deadline))
+		return look_all(set->fds, kernel, n, false);
+	say_asleep(b);
+	if (look(set->fds, kernel, n) > 0)
+		return look_all(set->fds, kernel, n, false);
+	for (uint32_t i = 0; i < b->n; i++)
+		kernel[n + i] = (struct pollfd){ .fd = b->region[i]->ctx_fd[b->ctx[i]],
 						 .events = POLLIN };
-	if (b.blind)
+	if (b->blind)
 		until = no_later(until, begin + BLIND_NS);
 	kick_flush();
-	ret = kernel_poll(kernel, n + b.n, until, mask);
-	if (unlikely(ret == -EINVAL && b.n))	/* a set as long as it may be, without the contexts */
+	ret = kernel_poll(kernel, n + b->n, until, mask);
+	if (unlikely(ret == -EINVAL && b->n))	/* a set as long as it may be, without the contexts */
 		ret = kernel_poll(kernel, n, no_later(until, begin + BLIND_NS), mask);
-	if (ret == 0)
+	if (ret == 0) {
 		regions_listen();
-	for (uint32_t i = 0; i < b.n; i++) {
+		ep_ring_unheard();
+	}
+	for (uint32_t i = 0; i < b->n; i++) {
 		uint64_t count;
 
 		if (kernel[n + i].revents)
 			(void)!libc()->read(kernel[n + i].fd, &count, sizeof(count));
 	}
 	spin_missed(now_ns() - begin);
-	if (ret >= 0)
-		ret = look_all(fds, kernel, n, false);
-out:
-	clear_notify(&b, fds, n);
+	return ret < 0 ? ret : look_all(set->fds, kernel, n, false);
+}
+
+static int sleep_in_kernel(struct spin_set *set, uint64_t deadline, const sigset_t *mask)
+{
+	struct borrowed b = { .fds = set->fds, .nfds = set->n };
+	undo_t undo;
+	int ret;
+
+	undo_push(&undo, give_back, &b);
+	set_notify(&b);
+	ret = sleep_with(&b, set, deadline, mask);
+	undo_run(&undo);
 	return ret;
 }
 
@@ -307,26 +334,47 @@ static int poll_with(struct pollfd *fds, struct pollfd *kernel, nfds_t n, uint64
 	if (region_count && spin_for(&regions[0], set_ready, &spin))
 		return look_all(fds, kernel, n, false);
 	for (;;) {
-		ret = sleep_in_kernel(fds, kernel, n, deadline, mask);
+		ret = sleep_in_kernel(&spin, deadline, mask);
 		if (ret || (deadline != FOREVER && now_ns() >= deadline))
 			return ret;
 	}
 }
 
+/* Pages for one call, given back however it ends. */
+struct pages {
+	void *mem;
+	size_t size;
+};
+
+static void pages_free(void *arg)
+{
+	struct pages *p = arg;
+
+	tmp_put(p->mem, p->size);
+}
+
+static int poll_many(struct pollfd *fds, nfds_t n, uint64_t deadline, const sigset_t *mask)
+{
+	struct pages p = { .size = (n + MAX_REGIONS) * sizeof(*fds) };
+	undo_t undo;
+	int ret;
+
+	p.mem = tmp_get(p.size);
+	if (!p.mem)
+		return -ENOMEM;
+	undo_push(&undo, pages_free, &p);
+	ret = poll_with(fds, p.mem, n, deadline, mask);
+	undo_run(&undo);
+	return ret;
+}
+
 int wait_poll(struct pollfd *fds, nfds_t n, uint64_t deadline, const sigset_t *mask)
 {
-	struct pollfd few[ON_STACK + MAX_REGIONS], *kernel = few;
-	size_t size = (n + MAX_REGIONS) * sizeof(*kernel);
+	struct pollfd kernel[ON_STACK + MAX_REGIONS];
 	int saved = errno, ret;
 
-	if (n > ON_STACK) {
-		kernel = tmp_get(size);
-		if (!kernel)
-			return -ENOMEM;
-	}
-	ret = poll_with(fds, kernel, n, deadline, mask);
-	if (kernel != few)
-		tmp_put(kernel, size);
+	ret = n > ON_STACK ? poll_many(fds, n, deadline, mask) :
+			     poll_with(fds, kernel, n, deadline, mask);
 	errno = saved;
 	return ret;
 }
@@ -360,7 +408,7 @@ bool wait_select_ours(int n, const fd_set *r, const fd_set *w, const fd_set *x)
 	for (int fd = 0; fd < n; fd++)
 		if (unlikely(fd_word(fd)) &&
 		    (in_set(r, fd) || in_set(w, fd) || in_set(x, fd)) &&
-		    (fd_waits(fd) || fd_get(fd, TAG_EPOLL)))
+		    (fd_waits(fd) || ep_may_hold_ours(fd)))
 			return true;
 	return false;
 }
@@ -411,17 +459,19 @@ static int from_pollfds(const struct pollfd *p, nfds_t used, int n, fd_set *r, f
 /* poll wakes for HUP on an fd that select would not look at for it: then the set is empty. */
 int wait_select(int n, fd_set *r, fd_set *w, fd_set *x, uint64_t deadline, const sigset_t *mask)
 {
-	size_t size = (size_t)n * sizeof(struct pollfd);
-	struct pollfd *p = tmp_get(size);
+	struct pages p = { .size = (size_t)n * sizeof(struct pollfd) };
+	undo_t undo;
 	nfds_t used;
 	int ret;
 
-	if (!p)
+	p.mem = tmp_get(p.size);
+	if (!p.mem)
 		return -ENOMEM;
-	used = to_pollfds(p, n, r, w, x);
-	ret = wait_poll(p, used, deadline, mask);
+	undo_push(&undo, pages_free, &p);
+	used = to_pollfds(p.mem, n, r, w, x);
+	ret = wait_poll(p.mem, used, deadline, mask);
 	if (ret >= 0)
-		ret = from_pollfds(p, used, n, r, w, x);
-	tmp_put(p, size);
+		ret = from_pollfds(p.mem, used, n, r, w, x);
+	undo_run(&undo);
 	return ret;
 }

@@ -83,7 +83,7 @@ static bool is_quiet(int fd)
 
 static void settle(int fd, struct conn *c, bool again)
 {
-	enum lock_got got = lock_wait(&conn_reg);
+	enum lock_got got = midst_enter(&conn_reg);
 	int err;
 
 	if (got == LOCK_TAKEN && atomic_load(&c->mode) == CONN_YOUNG && fd_is_conn(fd, c)) {
@@ -91,7 +91,7 @@ static void settle(int fd, struct conn *c, bool again)
 		if (err < 0 && (err != -EAGAIN || !again))
 			atomic_store(&c->mode, CONN_PLAIN);
 	}
-	lock_drop(&conn_reg, got);
+	midst_leave(&conn_reg, got);
 }
 
 static bool try_now(int fd, struct conn *c)
