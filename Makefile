@@ -6,7 +6,7 @@
 #   make check-net  network-namespace tests         (root)
 #   make check-apps real programs under taspilot    (root)
 #   make matrix     the same, and write docs/programs.md (root)
-#   make test       dependencies, sanitizers, all of the above, and one guest (root)
+#   make test       dependencies, sanitizers, all of the above, installing (root)
 #   make check-vm   every kernel and NIC, in throw-away QEMU guests (root); hours without KVM
 #   make demo       the main job, in namespaces, beside plain Linux (root)
 #   make plots      the congestion controls in the simulator, as SVG

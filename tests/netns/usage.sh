@@ -78,5 +78,21 @@ test_every_command_has_help() {
 	done
 	taspilot --help | grep -q 'attach IFACE'
 }
+# synopsis_of COMMAND - that part of the manual's
+synopsis_of() {
+	awk -v c="$1" '/^\.Sh/ { on = $2 == "SYNOPSIS" } on && /^\.Cm/ { at = $2 } on && at == c' \
+		"$top/docs/man/taspilot.8"
+}
+test_the_manual_has_every_command_and_option() {
+	local c o n=0
+	for c in $(taspilot --help | sed -n 's/^  taspilot \([a-z]*\) .*/\1/p'); do
+		n=$((n + 1))
+		synopsis_of "$c" | grep -q "^\.Cm $c" || { echo "the synopsis has no $c"; return 1; }
+		for o in $(taspilot "$c" --help | grep -o -- '--[a-z]\+' | sed 's/^--//'); do
+			synopsis_of "$c" | grep -q "Fl -$o" || { echo "the synopsis of $c has no --$o"; return 1; }
+		done
+	done
+	is 8 "$n" "commands"
+}
 
 run_tests

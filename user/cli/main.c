@@ -29,7 +29,8 @@ static const struct command {
 	  "  --json     an array of objects, one an interface\n", cmd_status },
 	{ "flows", "[IFACE] [--json]", "one line per accelerated flow",
 	  "  --json     an array of objects, one a flow\n", cmd_flows },
-	{ "why", "[PID|PORT|FLOW]", "why a connection is not accelerated",
+	{ "why", "[PID|PORT|FLOW] [--json]", "why a connection is not accelerated",
+	  "  --json     an array of objects, one a connection\n\n"
 	  "FLOW is an address and port of one of its ends, as in 10.0.0.1:5000\n", cmd_why },
 	{ "demote", "FLOW|--all [--json]", "hand a flow back to Linux",
 	  "FLOW is an address and port of one of its ends, as in 10.0.0.1:5000. The connection\n"
@@ -54,7 +55,7 @@ static void overview(FILE *to)
 	for (size_t i = 0; i < COMMANDS; i++) {
 		int n = fprintf(to, "  taspilot %s %s", commands[i].name, commands[i].args);
 
-		fprintf(to, "%*s%s\n", n < 40 ? 40 - n : 1, "", commands[i].summary);
+		fprintf(to, "%*s%s\n", n < 43 ? 43 - n : 1, "", commands[i].summary);
 	}
 	fputs("\nEvery command takes --help. See taspilot(8).\n"
 	      "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
