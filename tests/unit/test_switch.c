@@ -172,6 +172,7 @@ static void peer_says(const struct said *w)
 static struct {
 	struct tp_answer a;
 	int busy_for;			/* answers that show it at work */
+	int hidden_for;			/* ... that do not show it at all */
 	bool deaf;			/* what it is given stays in its backlog */
 	uint32_t seen_by_reader;	/* unread bytes, FIN that came while the program could look */
 	uint32_t wrong;			/* bytes that are not what the peer sent */
@@ -243,6 +244,9 @@ int ask_after(const struct attached *a, const struct tp_flow_key *key, enum tp_a
 	ret->entry = entry.there ? entry.val : (struct tp_flow_val){ 0 };
 	ret->busy = linux_.busy_for > 0;
 	linux_.busy_for -= linux_.busy_for > 0;
+	if (linux_.hidden_for)
+		ret->found = ret->tcp_state = 0;
+	linux_.hidden_for -= linux_.hidden_for > 0;
 	return 0;
 }
 
@@ -1497,6 +1501,25 @@ static void time_wait_keeps_its_translation(void **state)
 	assert_false(entry.there);
 }
 
+/* As while it is being replaced by its TIME_WAIT, on kernels where that may not be used at once. */
+static void one_that_is_not_found_once_is_not_gone(void **state)
+{
+	struct conn *c = go_fast();
+
+	(void)state;
+	linux_fins();
+	relay_drain(s, 10);
+	event(c, FAST_EV_QUIET, 0, with_fins(false, true));
+	linux_.a = (struct tp_answer){ .tcp_state = TCP_TIME_WAIT };
+	for (int i = 0; i < 10; i++) {
+		linux_.hidden_for = 1;
+		ticks(100);
+		assert_int_equal(linux_.hidden_for, 0);
+		assert_int_equal(entry.val.state, TP_LINUX);
+		assert_true(entry.there);
+	}
+}
+
 static void sweep_for(uint32_t seconds)
 {
 	for (uint32_t i = 0; i < seconds * 20; i++) {
@@ -1638,6 +1661,7 @@ int main(void)
 		T(a_syn_ack_ends_a_translated_connection),
 		T(a_slot_is_free_once_it_is_released_and_forgotten),
 		T(time_wait_keeps_its_translation),
+		T(one_that_is_not_found_once_is_not_gone),
 		T(an_end_that_the_programs_saw_is_swept),
 		T(nobody_claims_and_linux_has_no_socket_then_nothing_is_left),
 		T(a_handshake_that_linux_still_waits_for_is_not_swept),

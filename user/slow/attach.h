@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "../common/clock.h"
 #include "taspilot/bpf_abi.h"
 #include "taspilot/shm_abi.h"
 
@@ -73,9 +74,22 @@ void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN]);
  */
 int ask_after(const struct attached *att, const struct tp_flow_key *key, enum tp_ask_op op,
 	      struct tp_answer *ret_answer);
+/* The same without an operation. Nothing there may be something that is just being replaced by its TIME_WAIT,
+ * which before Linux 6.11 may not be used at once: so that is asked again, after a moment.
+ */
+#define ASK_AGAIN_NS	5000U
+
 static inline int ask_linux(const struct attached *att, const struct tp_flow_key *key,
 			    struct tp_answer *ret_answer)
 {
+	int err = ask_after(att, key, TP_ASK_LOOK, ret_answer);
+	uint64_t begin;
+
+	if (err || ret_answer->found || ret_answer->tcp_state)
+		return err;
+	begin = clock_ns();
+	while (clock_ns() - begin < ASK_AGAIN_NS)
+		;
 	return ask_after(att, key, TP_ASK_LOOK, ret_answer);
 }
 

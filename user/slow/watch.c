@@ -74,7 +74,7 @@ static bool has_socket(struct slow *s, const struct tp_flow_key *key)
 {
 	struct tp_answer a;
 
-	return ask_linux(s->att, key, &a) || a.tcp_state == NEW_SYN_RECV ||
+	return ask_after(s->att, key, TP_ASK_LOOK, &a) || a.tcp_state == NEW_SYN_RECV ||
 	       (a.found && a.tcp_state != TCP_CLOSE);
 }
 
