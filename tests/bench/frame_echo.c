@@ -1,18 +1,25 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * frame_echo.c - the wall: frames between two AF_XDP sockets, without TCP, without a program.
+ * frame_echo.c - the walls: what taspilot could reach at most on this machine.
  *
  *	frame_echo IF			send every frame back to where it came from
  *	frame_echo IF --to MAC ...	keep --depth frames on the way and count what comes back
+ *	frame_echo IF --tcp N		answer every TCP segment that has a request with the same bytes,
+ *					as soon as N are there, or 20 us after the first
  *
- * Both sides poll and never sleep. What taspilot could reach at most on this machine, with all
- * of TCP and the hand-over to the program free of charge.
+ * Two of the first kind are one wall: frames between AF_XDP sockets that poll and never sleep, with
+ * all of TCP and the hand-over to the program free of charge. The third is the wall with a client
+ * on plain Linux: a server that costs nothing; but a client that gets its answers one by one does more
+ * work than one that gets several at once, so the best N is to be looked for. Linux makes the connections for a program that accepts
+ * and then leaves them alone; what is long enough to be a request becomes its own answer in place.
+ * Nothing is ever repeated: for a link that loses nothing.
  */
 #include <bpf/bpf.h>
 #include <getopt.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_xdp.h>
+#include <linux/ip.h>
 #include <net/if.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -25,6 +32,8 @@
 #define FRAME		2048U
 #define RING		1024U
 #define ETHERTYPE	0x88b5		/* for local experiments */
+#define PATIENCE_NS	20000U
+#define REQUEST		100U		/* bytes of a frame: more than SYN and ACK have */
 
 static struct xsk_ring_cons rx, comp;
 static struct xsk_ring_prod tx, fill;
@@ -42,10 +51,17 @@ static void stop(int sig)
 	stopped = 1;
 }
 
-/* XDP: every frame to the socket of its queue. */
-static int load_redirect(int map)
+/* XDP: frames of @least bytes and more to the socket of their queue, the others to Linux. */
+static int load_redirect(int map, uint32_t least)
 {
 	const struct bpf_insn prog[] = {
+		/* r3 = ctx->data_end - ctx->data; if r3 < least: return XDP_PASS */
+		{ .code = BPF_LDX | BPF_W | BPF_MEM, .dst_reg = 2, .src_reg = 1, .off = 0 },
+		{ .code = BPF_LDX | BPF_W | BPF_MEM, .dst_reg = 3, .src_reg = 1, .off = 4 },
+		{ .code = BPF_ALU64 | BPF_SUB | BPF_X, .dst_reg = 3, .src_reg = 2 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .imm = XDP_PASS },
+		{ .code = BPF_JMP | BPF_JGE | BPF_K, .dst_reg = 3, .imm = (int)least, .off = 1 },
+		{ .code = BPF_JMP | BPF_EXIT },
 		/* r2 = ctx->rx_queue_index; r1 = map; r3 = XDP_PASS; redirect_map; exit */
 		{ .code = BPF_LDX | BPF_W | BPF_MEM, .dst_reg = 2, .src_reg = 1, .off = 16 },
 		{ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = 1, .src_reg = BPF_PSEUDO_MAP_FD,
@@ -71,7 +87,7 @@ static void give_frames(uint32_t n)
 	xsk_ring_prod__submit(&fill, n);
 }
 
-static void open_socket(const char *ifname)
+static void open_socket(const char *ifname, uint32_t least)
 {
 	const struct xsk_umem_config uc = { .fill_size = RING, .comp_size = RING,
 					    .frame_size = FRAME };
@@ -87,7 +103,7 @@ static void open_socket(const char *ifname)
 	if (xsk_umem__create(&umem, area, (uint64_t)FRAMES * FRAME, &fill, &comp, &uc) ||
 	    xsk_socket__create(&xsk, ifname, 0, umem, &rx, &tx, &xc))
 		err(1, "%s: AF_XDP socket", ifname);
-	prog = load_redirect(map);
+	prog = load_redirect(map, least);
 	if (prog < 0 || bpf_xdp_attach((int)if_nametoindex(ifname), prog, XDP_FLAGS_DRV_MODE, NULL))
 		err(1, "%s: XDP program", ifname);
 	if (xsk_socket__update_xskmap(xsk, map))
@@ -148,18 +164,86 @@ static bool is_ours(const unsigned char *frame, uint32_t len)
 	return len >= ETH_HLEN + 8 && frame[12] == ETHERTYPE >> 8 && frame[13] == (ETHERTYPE & 0xff);
 }
 
-static void serve(void)
+static void exchange(void *a, void *b, size_t n)
+{
+	unsigned char was[16];
+
+	memcpy(was, a, n);
+	memcpy(a, b, n);
+	memcpy(b, was, n);
+}
+
+/* One's complement sum (RFC 1071) as it changes when @from, in network byte order, becomes @to. */
+static uint16_t resum(uint16_t check, uint32_t from, uint32_t to)
+{
+	uint64_t sum = (uint16_t)~check + (uint64_t)(~from & 0xffffffff) + to;
+
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)~sum;
+}
+
+/* IPv4 without options, and timestamps behind two NOPs, as Linux sends them. The answer has the
+ * request's payload, window and checksum, but for the sequence number: seq was ack, ack is what
+ * follows the request. The timestamps change places: to the client the echo is its own of just now.
+ */
+static bool answer(unsigned char *frame, uint32_t len)
+{
+	struct iphdr *ip = (struct iphdr *)(frame + ETH_HLEN);
+	struct tcphdr *tcp = (struct tcphdr *)(ip + 1);
+	unsigned char *ts = (unsigned char *)(tcp + 1) + 4;
+	uint32_t end = ETH_HLEN + sizeof(*ip) + tcp->doff * 4U, next;
+
+	if (ip->ihl != 5 || ip->protocol != IPPROTO_TCP || tcp->doff != 8 || len <= end)
+		return false;
+	exchange(frame, frame + ETH_ALEN, ETH_ALEN);
+	exchange(&ip->saddr, &ip->daddr, 4);
+	exchange(&tcp->source, &tcp->dest, 2);
+	exchange(ts, ts + 4, 4);
+	next = htonl(ntohl(tcp->seq) + ntohs(ip->tot_len) - (end - ETH_HLEN));
+	tcp->check = resum(tcp->check, tcp->seq, next);
+	tcp->seq = tcp->ack_seq;
+	tcp->ack_seq = next;
+	return true;
+}
+
+static bool back(unsigned char *frame, uint32_t len, bool tcp)
+{
+	if (tcp)
+		return answer(frame, len);
+	if (!is_ours(frame, len))
+		return false;
+	turn_round(frame);
+	return true;
+}
+
+/* Are @least frames there, or is the first that is there old enough? */
+static bool enough(uint32_t least)
+{
+	static uint64_t since;
+	uint32_t n = xsk_cons_nb_avail(&rx, RING);
+
+	if (n && !since)
+		since = now_ns();
+	if (!n || (n < least && now_ns() - since < PATIENCE_NS))
+		return false;
+	since = 0;
+	return true;
+}
+
+static void serve(bool tcp, uint32_t least)
 {
 	while (!stopped) {
-		uint32_t at, n = xsk_ring_cons__peek(&rx, RING, &at);
+		uint32_t at, n;
+
+		if (least > 1 && !enough(least))
+			continue;
+		n = xsk_ring_cons__peek(&rx, RING, &at);
 
 		for (uint32_t i = 0; i < n; i++) {
 			const struct xdp_desc *d = xsk_ring_cons__rx_desc(&rx, at + i);
-			unsigned char *frame = area + d->addr;
 
-			if (is_ours(frame, d->len))
-				turn_round(frame);
-			if (!is_ours(frame, d->len) || !put(d->addr, d->len))
+			if (!back(area + d->addr, d->len, tcp) || !put(d->addr, d->len))
 				idle[n_idle++] = d->addr & ~(uint64_t)(FRAME - 1);
 		}
 		if (n)
@@ -224,7 +308,7 @@ static void ask(const unsigned char *head, uint32_t len, uint32_t depth, double 
 
 static void usage(void)
 {
-	fputs("usage: frame_echo IF [--to MAC --from MAC [--depth N] [--size BYTES] [--secs S]]\n",
+	fputs("usage: frame_echo IF [--tcp N | --to MAC --from MAC [--depth N] [--size BYTES] [--secs S]]\n",
 	      stderr);
 	exit(2);
 }
@@ -240,10 +324,11 @@ int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "to", 1, NULL, 't' },	  { "from", 1, NULL, 'f' }, { "depth", 1, NULL, 'd' },
-		{ "size", 1, NULL, 's' }, { "secs", 1, NULL, 'S' }, { 0 },
+		{ "size", 1, NULL, 's' }, { "secs", 1, NULL, 'S' }, { "tcp", 1, NULL, 'T' }, { 0 },
 	};
 	unsigned char head[ETH_HLEN] = { [12] = ETHERTYPE >> 8, [13] = ETHERTYPE & 0xff };
 	long depth = 1, size = 130;
+	long tcp = 0;
 	bool asks = false;
 	double secs = 1;
 	int o;
@@ -254,17 +339,18 @@ int main(int argc, char **argv)
 		case 'f': parse_mac(optarg, head + ETH_ALEN); break;
 		case 'd': depth = number("--depth", optarg, 1, RING / 2); break;
 		case 's': size = number("--size", optarg, 64, 1514); break;
+		case 'T': tcp = number("--tcp", optarg, 1, RING / 2); break;
 		case 'S': secs = seconds("--secs", optarg); break;
 		default: usage();
 		}
 	}
-	if (optind != argc - 1)
+	if (optind != argc - 1 || (asks && tcp))
 		usage();
 	signal(SIGTERM, stop);
-	open_socket(argv[optind]);
+	open_socket(argv[optind], tcp ? REQUEST : 0);
 	if (asks)
 		ask(head, (uint32_t)size, (uint32_t)depth, secs);
 	else
-		serve();
+		serve(tcp, (uint32_t)tcp);
 	return 0;
 }

@@ -26,6 +26,7 @@ MODES = {
     "event": ("--poll event", "#56b4e9"),
     "demoted": ("demoted", "#8c564b"),
     "both": ("both sides", "#d55e00"),
+    "wall": ("wall", "#bbbbbb"),
     "qos_core": ("Linux, QoS core", "#e69f00"),
     "qos_all": ("Linux, QoS all", "#f0c808"),
     "frames": ("bare frames", "#000000"),

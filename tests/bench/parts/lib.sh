@@ -11,6 +11,7 @@
 #   both       attached at both ends, both programs under `taspilot run`
 #   event      as taspilot, with --poll event: no polling
 #   auto, handback   as taspilot, with --bulk auto, --bulk handback
+#   wall       as linux, but the requests are answered from an AF_XDP socket: a server that costs nothing
 #   past       attached at the server, the program is not under it: what other traffic gets
 #   qos_core   linux, the server's core kept from sleeping (PM QoS)
 #   qos_all    linux, all cores kept from sleeping
@@ -67,7 +68,7 @@ options_of() {
 # begin MODE, end MODE - make the machine so, and undo it
 begin() {
 	case $1 in
-	linux | frames) ;;
+	linux | frames | wall) ;;
 	qos_core) echo n/a >"$qos" ;;	# 0 would mean: no limit
 	qos_all) exec 8>/dev/cpu_dma_latency; printf '\0\0\0\0' >&8 ;;
 	*)
@@ -79,7 +80,7 @@ begin() {
 }
 end() {
 	case $1 in
-	linux | frames) ;;
+	linux | frames | wall) ;;
 	qos_core) echo 0 >"$qos" ;;
 	qos_all) exec 8>&- ;;
 	*)
@@ -93,7 +94,7 @@ trap '[ ! -w "$qos" ] || echo 0 >"$qos"' EXIT
 # serve VAR MODE CMD... - the server's program, on its core; its process id goes to VAR
 serve() {
 	case $2 in
-	linux | past | qos_*) start "$1" server taskset -c "$server_cpu" "${@:3}" ;;
+	linux | past | wall | qos_*) start "$1" server taskset -c "$server_cpu" "${@:3}" ;;
 	*) accel "$1" server taskset -c "$server_cpu" "${@:3}" ;;
 	esac
 }
