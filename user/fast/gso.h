@@ -3,10 +3,10 @@
  * gso.h - several segments as one frame, which the device (or the last moment before it)
  * cuts: TSO, by a packet socket with virtio_net_hdr.
  *
- * An AF_XDP frame is one segment. From three segments on, one large frame by a packet
- * socket costs less, from sixteen on five to nine times less. It passes the qdisc and the tc
- * programs by (PACKET_QDISC_BYPASS: our own tc program would take it for Linux's), and
- * then the kernel sends it only if the device does TSO and checksums itself. Whether that
+ * An AF_XDP frame is one segment. From three segments on, of which the last may be short, one large
+ * frame by a packet socket costs less, from sixteen on five to nine times less. It passes the
+ * qdisc and the tc programs by (PACKET_QDISC_BYPASS: our own tc program would take it for Linux's),
+ * and then the kernel sends it only if the device does TSO and checksums itself. Whether that
  * is so can change at any time: a send that fails with ENOBUFS closes this way for a while,
  * and the segments go as single frames.
  */

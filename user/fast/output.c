@@ -116,7 +116,7 @@ static void emit_any(struct fast *t, struct flow *f, const struct tcp_out *o, ui
 
 	if (o->len <= mss)
 		emit(t, f, o, frame);
-	else if (o->len < GSO_SEGS * mss || !emit_gso(t, f, o, mss))
+	else if (o->len <= (GSO_SEGS - 1) * mss || !emit_gso(t, f, o, mss))
 		emit_split(t, f, o, mss);
 }
 
