@@ -53,7 +53,7 @@ struct fake_region {
 	struct tp_region geo;
 	int memfd, kick_fd, ctx_fd[TP_MAX_CTX];
 	int ctx_link[TP_MAX_CTX];		/* whose end is theirs */
-	uint32_t ctxs, ctx_head[TP_MAX_CTX], lane_tail, slots;
+	uint32_t ctxs, lane_tail, slots;
 };
 
 struct fake_flow {
@@ -164,8 +164,12 @@ static void fake_wake(_Atomic uint32_t *word)
 		syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
 }
 
-static void fake_notify(struct fake_flow *w)
+/* As appq.c: who is told of a slot that stands in its queue already is not woken. Returns whether a
+ * context was.
+ */
+static bool fake_notify(struct fake_flow *w)
 {
+	bool woken = false;
 	uint64_t want = atomic_load(&w->s->notify), one = 1;
 	uint64_t fresh = want & ~atomic_fetch_or(&w->s->pending, want);
 
@@ -175,17 +179,18 @@ static void fake_notify(struct fake_flow *w)
 
 		if (fresh >> c & 1) {
 			struct tp_ctx_queue *q = &ctx->queue[0];
-			uint32_t head = w->r->ctx_head[c]++;
+			uint32_t head = atomic_load(&q->head);
 
 			atomic_store(&q->entry[head & (TP_SLOTS - 1)], w->index);
 			atomic_store(&q->head, head + 1);
 		}
-		was = want >> c & 1 ? atomic_exchange(&ctx->sleep, TP_AWAKE) : TP_AWAKE;
+		was = fresh >> c & 1 ? atomic_exchange(&ctx->sleep, TP_AWAKE) : TP_AWAKE;
 		if (was && (was & 3) != TP_YIELDS)
-			(void)!write(w->r->ctx_fd[c], &one, sizeof(one));
+			woken |= write(w->r->ctx_fd[c], &one, sizeof(one)) > 0;
 	}
 	fake_wake(&w->s->rx_wait);
 	fake_wake(&w->s->tx_wait);
+	return woken;
 }
 
 /* Send @buf's packet with fds; the answer repeats the request's head. */

@@ -796,6 +796,101 @@ static void a_handler_closes_connections_in_the_midst_of_epoll_ctl(void **state)
 	finish(p);
 }
 
+/* A fast thread on the program's CPU, in place of the daemon's, which stands still. */
+struct player {
+	struct fake_region region;
+	struct fake_flow flow;
+	struct tp_ctx *ctx;
+	bool woke;			/* the sleeper */
+};
+
+static void pin_to_this_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	assert_int_equal(sched_setaffinity(0, sizeof(set), &set), 0);
+}
+
+static void until_it_waits(struct player *p, bool asleep)
+{
+	struct tp_lane *lane = tp_lane_at(p->region.base, &p->region.geo, 0);
+	uint32_t word;
+
+	while (!(word = atomic_load(&p->ctx->sleep)) || (asleep && word != TP_ASLEEP)) {
+		sched_yield();
+		atomic_fetch_add(&lane->yielded, 1);
+	}
+}
+
+/* News that are nothing to it, until some came while it yielded; then, while it sleeps, what it waits for. */
+static void *play(void *arg)
+{
+	struct player *p = arg;
+
+	do
+		until_it_waits(p, false);
+	while (fake_notify(&p->flow));
+	until_it_waits(p, true);
+	atomic_fetch_or(&p->flow.s->fast_flags, TP_F_EOF);
+	p->woke = fake_notify(&p->flow);
+	return NULL;
+}
+
+/* A context of which the daemon knows, and which is free again. */
+static uint32_t context_of(struct conn *c)
+{
+	int ctx = ctx_get(c);
+
+	assert_true(ctx >= 0);
+	ctx_put(c->region, ctx);
+	return (uint32_t)ctx;
+}
+
+static struct player play_for(int fd)
+{
+	struct conn *c = conn_at(fd);
+	uint32_t ctx = context_of(c);
+	struct player p = {
+		.region = { .base = c->region->base, .geo = c->region->geo, .ctxs = ctx + 1 },
+		.flow = { .s = c->slot },
+		.ctx = region_ctx(c->region, ctx),
+	};
+
+	p.flow.index = (uint32_t)(c->slot - tp_slot_at(p.region.base, &p.region.geo, 0));
+	p.region.ctx_fd[ctx] = c->region->ctx_fd[ctx];
+	return p;
+}
+
+static void what_came_while_a_poller_yielded_does_not_hide_what_comes_when_it_sleeps(void **state)
+{
+	struct pair p = connected();
+	struct pollfd fd = { .fd = p.a, .events = POLLIN };
+	struct player player = play_for(p.a);
+	struct tp_lane *lane = region_lane(conn_at(p.a)->region, 0);
+	cpu_set_t before;
+	pthread_t thread;
+
+	(void)state;
+	stop_the_daemon();
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	pin_to_this_cpu();
+	yield_in_child();			/* forgets what the affinity was */
+	player.flow.r = &player.region;
+	atomic_store(&lane->sleep, TP_THREAD_AWAKE);
+	atomic_store(&lane->yields_on, (uint32_t)sched_getcpu() + 1);
+	assert_int_equal(pthread_create(&thread, NULL, play, &player), 0);
+	assert_int_equal(poll(&fd, 1, 5000), 1);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(player.woke);
+	atomic_store(&lane->yields_on, 0);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+	yield_in_child();
+	let_daemon_go_on(conn_at(p.a)->region->base);
+	finish(p);
+}
+
 /* ---- many threads, one socket, one epoll ----------------------------------------------- */
 
 #define HAMMERS	8
@@ -1062,6 +1157,7 @@ int main(void)
 		cmocka_unit_test(a_thread_that_vanishes_gives_its_context_back),
 		cmocka_unit_test(a_thread_that_vanishes_sleeps_in_no_instance),
 		cmocka_unit_test(a_handler_closes_connections_in_the_midst_of_epoll_ctl),
+		cmocka_unit_test(what_came_while_a_poller_yielded_does_not_hide_what_comes_when_it_sleeps),
 		cmocka_unit_test(threads_share_sockets_and_an_epoll_while_others_come_and_go),
 	};
 

@@ -7,7 +7,8 @@
  * is concerned, has itself told of these slots, and puts the contexts' eventfds into the set it
  * passes to the kernel:
  *
- *	look; nothing: notify bits, yields (yield.c), sleep word, full fence, look again, ppoll, undo
+ *	look; nothing: notify bits, yields (yield.c), sleep word, queues emptied, full fence, look
+ *	again, ppoll, undo
  *
  * An epoll instance with fds of ours in the set is armed like a sleeper on it: news then makes the
  * kernel's instance readable. All of it is undone, too, when the thread is cancelled in ppoll, or a signal
@@ -96,13 +97,6 @@ static void set_notify(struct borrowed *b)
 	b->blind |= ep_any_unheard();
 }
 
-static void say_asleep(struct borrowed *b)
-{
-	for (uint32_t i = 0; i < b->n; i++)
-		atomic_store(&region_ctx(b->region[i], (uint32_t)b->ctx[i])->sleep, TP_ASLEEP);
-	full_fence();
-}
-
 /* Entries are only hints here: empty the queues so that the next user finds none of ours. */
 static void drain(struct region *r, uint32_t index)
 {
@@ -124,6 +118,18 @@ static void drain(struct region *r, uint32_t index)
 		atomic_store_explicit(&q->tail, tail, memory_order_release);
 	}
 	atomic_store_explicit(&ctx->cpu, (uint32_t)sched_getcpu(), memory_order_relaxed);
+}
+
+/* What came while we were awake stands in the queues, and nothing is told of a slot that stands there:
+ * they must be empty when we look for the last time.
+ */
+static void say_asleep(struct borrowed *b)
+{
+	for (uint32_t i = 0; i < b->n; i++) {
+		atomic_store(&region_ctx(b->region[i], (uint32_t)b->ctx[i])->sleep, TP_ASLEEP);
+		drain(b->region[i], (uint32_t)b->ctx[i]);
+	}
+	full_fence();
 }
 
 static void give_back(void *arg)
