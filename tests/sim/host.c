@@ -150,13 +150,11 @@ static void settle(struct host *h, uint32_t todo)
 void host_packet(struct host *h, const struct packet *p)
 {
 	struct tcp_seg s = p->seg;
-	uint32_t todo;
 
 	s.data = p->data;
-	todo = tcp_rx(&h->tcp, &s, h->sim->now_ns);
-	if (todo & TCP_DO_ACK)
+	if (tcp_ack_first(&h->tcp, &s))
 		output_acks(h);
-	settle(h, todo);
+	settle(h, tcp_rx(&h->tcp, &s, h->sim->now_ns));
 }
 
 void host_timer(struct host *h)

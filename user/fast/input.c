@@ -18,7 +18,6 @@
 static void deliver(struct fast *t, struct flow *f, const struct wire_at *at)
 {
 	struct tcp_seg seg;
-	uint32_t todo;
 
 	if (!wire_ip_ok(at->ip) ||
 	    !wire_tcp_sum_ok(at, sum_of(at->tcp, at->tcp_len), t->partial_csum_ok)) {
@@ -28,10 +27,9 @@ static void deliver(struct fast *t, struct flow *f, const struct wire_at *at)
 	frame_parse(at, &seg);
 	stats_add(&t->stats.rx_segments, 1);
 	stats_add(&t->stats.rx_bytes, seg.len);
-	todo = tcp_rx(&f->tcp, &seg, t->now_ns);
-	if (todo & TCP_DO_ACK)
+	if (tcp_ack_first(&f->tcp, &seg))
 		output_acks(t, f);
-	flow_touch(t, f, todo);
+	flow_touch(t, f, tcp_rx(&f->tcp, &seg, t->now_ns));
 }
 
 static bool hand_to(struct fast *t, uint32_t thread, const struct carried *head,

@@ -79,7 +79,6 @@ struct tcp_out {
 #define TCP_DO_TIMEOUT		0x40U	/* gave up; flow->err is set (once) */
 #define TCP_DO_ABORT		0x80U	/* we must reset: data for nobody (once) */
 #define TCP_DO_ODD		0x100U	/* urgent data: hand the flow back */
-#define TCP_DO_ACK		0x200U	/* call tcp_ack before another segment is taken */
 
 /* What a program may change of a live connection, as Linux holds it. */
 struct tcp_options {
@@ -133,6 +132,9 @@ uint32_t tcp_app(struct tcp *t, uint64_t now_ns);
  * the segment as sent.
  */
 bool tcp_tx(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *ret_out);
+
+/* Must the ACKs that are due leave (tcp_ack) before @s is given to tcp_rx? */
+bool tcp_ack_first(const struct tcp *t, const struct tcp_seg *s);
 
 /* The ACK that is due at once, without waiting for what else came with the segment. False: none. */
 bool tcp_ack(struct tcp *t, uint64_t now_ns, struct tcp_out *ret_out);

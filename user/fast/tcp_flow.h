@@ -310,6 +310,7 @@ uint32_t tcp_sack_blocks(struct tcp *t, struct tcp_sack *ret_blocks, uint32_t ma
 void tcp_dsack(struct tcp *t, uint32_t start, uint32_t end);
 void tcp_quick_ack(struct tcp *t);		/* acknowledge at once, for a while */
 
+bool tcp_has(const struct tcp *t, uint32_t start, uint32_t end);	/* is all of it here already? */
 void tcp_ranges_forget(struct tcp *t);		/* nothing out of order is held any more */
 
 /* tcp_ack.c */

@@ -188,6 +188,13 @@ static const struct tcp_sack *range_of(const struct tcp *t, uint32_t seq)
 	return NULL;
 }
 
+bool tcp_has(const struct tcp *t, uint32_t start, uint32_t end)
+{
+	const struct tcp_sack *r = range_of(t, start);
+
+	return !seq_after(end, t->rcv_nxt) || (r && !seq_after(end, r->end));
+}
+
 /* Forget recent numbers whose block is gone, or is named by a newer one. */
 static void tidy_recent(struct tcp *t)
 {

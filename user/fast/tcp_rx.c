@@ -266,21 +266,23 @@ static uint32_t take_data(struct tcp *t, const struct tcp_seg *s, uint64_t now_n
 	return todo | take_fin(t, now_ns);
 }
 
-/* What arrived out of order, filled a hole or was a copy gets an ACK of its own, whatever comes with
- * it. If that filled the hole which the next one is a copy of, one ACK for both would echo the
- * copy's timestamp, and the peer could not see that it resent for nothing. Bytes that only add to
- * a run can be told with the next ones; but who has no SACK counts these ACKs.
+/* If the segment before filled the hole which @s is a copy of, one ACK for both would echo the copy's
+ * timestamp, and the peer could not see that it resent for nothing. And who has no SACK counts the
+ * ACKs of what comes out of order. What else comes together is told together, as with Linux's GRO:
+ * where a queue overflows, an ACK for each hole makes it overflow more.
  */
-static bool told_apart(const struct tcp *t, uint32_t holes, uint32_t nxt)
+bool tcp_ack_first(const struct tcp *t, const struct tcp_seg *s)
 {
-	if (!(t->flags & T_ACK_NOW) || !(holes | t->nrange | (t->flags & T_DSACK)))
+	if (!(t->flags & T_ACK_NOW) || !s->len || t->flags & T_DEAD)
 		return false;
-	return !(t->flags & T_SACK) || t->flags & T_DSACK || t->nrange != holes || t->rcv_nxt != nxt;
+	if (!(t->flags & T_SACK))
+		return t->nrange;
+	return tcp_has(t, s->seq, s->seq + s->len);
 }
 
 uint32_t tcp_rx(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 {
-	uint32_t todo, holes = t->nrange, nxt = t->rcv_nxt;
+	uint32_t todo;
 
 	if (t->flags & T_DEAD)
 		return 0;
@@ -300,7 +302,5 @@ uint32_t tcp_rx(struct tcp *t, const struct tcp_seg *s, uint64_t now_ns)
 		return todo | TCP_DO_ODD;
 	measure_drs(t, s, now_ns);
 	todo |= take_data(t, s, now_ns);
-	if (told_apart(t, holes, nxt))
-		todo |= TCP_DO_ACK;
 	return t->flags & T_DEAD ? todo : todo | tcp_output_due(t);
 }

@@ -153,7 +153,7 @@ static inline void flow_touch(struct fast *t, struct flow *f, uint32_t todo)
 	if (list_empty(&f->busy))
 		list_add_tail(&t->busy, &f->busy);
 }
-/* The ACKs that must leave before @f takes another segment (TCP_DO_ACK). */
+/* The ACKs that must leave before @f takes another segment (tcp_ack_first). */
 void output_acks(struct fast *t, struct flow *f);
 /* Settle all busy flows. Flows that found no room to send stay busy. */
 void output_settle(struct fast *t);
