@@ -637,6 +637,31 @@ CASE(passed_to_a_child_and_used_there)
 	peer(EXPECT_EOF, 0);
 }
 
+/* The process is older than the connection, so that no fork tells of it. */
+CASE(passed_to_a_process_that_makes_it_nonblocking)
+{
+	int sv[2], c;
+	pid_t pid;
+
+	socketpair(AF_UNIX, SOCK_STREAM, 0, sv);
+	pid = fork();
+	if (pid == 0) {
+		c = passed(sv[1]);
+		_exit(fcntl(c, F_SETFL, fcntl(c, F_GETFL) | O_NONBLOCK));
+	}
+	peer(CLOSE, 0);
+	peer(CONNECT, listen_port);
+	c = accept(listener, NULL, NULL);
+	peer(SEND, 5);
+	take(c, 10, 0);
+	pass(sv[0], c);
+	ended(pid);
+	take(c, 10, 0);
+	close(c);
+	close(sv[0]);
+	close(sv[1]);
+}
+
 CASE(passed_to_oneself)
 {
 	int sv[2], fd;

@@ -10,8 +10,8 @@
  *
  * vfork() and clone(CLONE_VM) children run in the parent's memory and are no business of these
  * handlers: whoever changes the fd table asks in_vfork_child() first. But a child, and what it executes,
- * may change a socket that it shares with us (O_NONBLOCK, shutdown): whatever makes one counts in
- * fork_epoch, and the kernel is asked of connections that are older (is_nonblock in io.c).
+ * may change a socket that it shares with us (O_NONBLOCK, shutdown), and so may whom it was passed to:
+ * whatever makes one, or passes fds, counts in fork_epoch, and the kernel is asked of connections that are older (is_nonblock in io.c).
  */
 #include <pthread.h>
 #include <unistd.h>
@@ -22,7 +22,7 @@
 
 static enum lock_got held;
 
-static void socket_is_shared(void)
+void sockets_are_shared(void)
 {
 	atomic_fetch_add_explicit(&fork_epoch, 1, memory_order_relaxed);
 }
@@ -34,7 +34,7 @@ static void before_fork(void)
 
 static void after_fork(void)
 {
-	socket_is_shared();
+	sockets_are_shared();
 	lock_drop(&conn_reg, held);
 }
 
@@ -45,7 +45,7 @@ static void in_child(void)
 	shim_pid = getpid();
 	atomic_store_explicit(&conn_reg, 0, memory_order_relaxed);
 	tid_cached = 0;
-	socket_is_shared();
+	sockets_are_shared();
 	fd_after_fork();
 	region_after_fork();
 	ep_after_fork();
@@ -101,7 +101,7 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		more[i] = va_arg(ap, void *);	/* passing on what the register holds does no harm */
 	va_end(ap);
 	if (!apart) {
-		socket_is_shared();
+		sockets_are_shared();
 		return libc()->clone(fn, stack, flags, arg, more[0], more[1], more[2]);
 	}
 	before_fork();
@@ -117,7 +117,7 @@ EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_acti
 {
 	int err = libc()->posix_spawn(pid, path, acts, attr, argv, envp);
 
-	socket_is_shared();
+	sockets_are_shared();
 	return err;
 }
 
@@ -126,13 +126,13 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 {
 	int err = libc()->posix_spawnp(pid, file, acts, attr, argv, envp);
 
-	socket_is_shared();
+	sockets_are_shared();
 	return err;
 }
 
 EXPORT int system(const char *cmd)
 {
-	socket_is_shared();
+	sockets_are_shared();
 	return libc()->system(cmd);
 }
 
@@ -140,14 +140,14 @@ EXPORT FILE *popen(const char *cmd, const char *mode)
 {
 	FILE *f = libc()->popen(cmd, mode);
 
-	socket_is_shared();
+	sockets_are_shared();
 	return f;
 }
 
 /* vfork() returns twice into its caller's frame, so it has none here: it goes on to libc's by a jump. */
 __attribute__((used)) static __typeof__(vfork) *vfork_begins(void)
 {
-	socket_is_shared();
+	sockets_are_shared();
 	return libc()->vfork;
 }
 

@@ -254,14 +254,28 @@ EXPORT ssize_t sendto(int fd, const void *buf, size_t n, int flags, const struct
 			    ret_errno(io_write(fd, c, buf, n, flags));
 }
 
+/* Whom it goes to may set O_NONBLOCK on what we keep. */
+static bool passes_fds(const struct msghdr *m)
+{
+	if (BAD_PTR(m) || BAD_PTR(m->msg_control))
+		return false;
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(m); h; h = CMSG_NXTHDR((struct msghdr *)m, h))
+		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS)
+			return true;
+	return false;
+}
+
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	struct conn *c = tx_conn(fd, BAD_PTR(m) ? 0 : bytes_if_young(fd, m->msg_iov, (int)m->msg_iovlen), flags);
 
 	if (unlikely(c && !BAD_PTR(m) && m->msg_controllen && conn_leave(fd, c)))
 		c = NULL;			/* what it asks for is asked of Linux's stack */
-	if (likely(!c))
+	if (likely(!c)) {
+		if (unlikely(passes_fds(m)))
+			sockets_are_shared();
 		return libc()->sendmsg(fd, m, flags);
+	}
 	return ret_errno(io_sendmsg(fd, c, m, flags));
 }
 
@@ -270,8 +284,12 @@ EXPORT int sendmmsg(int fd, struct mmsghdr *v, unsigned int n, int flags)
 	struct conn *c = tx_conn(fd, 0, flags);
 	unsigned int i;
 
-	if (likely(!c))
+	if (likely(!c)) {
+		for (i = 0; !BAD_PTR(v) && i < n && i < IOV_LIMIT; i++)
+			if (unlikely(passes_fds(&v[i].msg_hdr)))
+				sockets_are_shared();
 		return libc()->sendmmsg(fd, v, n, flags);
+	}
 	for (i = 0; i < n; i++) {
 		ssize_t put = io_sendmsg(fd, c, &v[i].msg_hdr, flags);
 

@@ -406,6 +406,7 @@ void ctl_fd_moved(int from, int to);
 void region_fd_moved(int from, int to);
 int fd_close_range(unsigned int first, unsigned int last, unsigned int flags);
 void fork_watch(void);
+void sockets_are_shared(void);		/* with another process, from here on */
 void fd_after_fork(void);
 int fd_next_conn(int fd);		/* from @fd on; -1: none */
 
