@@ -39,7 +39,8 @@ cross() {
 
 # closed PORT - somebody said that its window is closed
 frames() { tcpdump -nr "$TMPDIR/seen.a.pcap" "tcp port $1" 2>/dev/null; }
-closed() { frames "$1" | grep -q ' win 0,'; }
+# (all of it read: who is cut off in the midst of writing fails)
+closed() { [ -n "$(frames "$1" | grep ' win 0,')" ]; }
 
 # asked PORT - frames of the sender between the first and the last word that the window is closed
 asked() {
