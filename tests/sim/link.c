@@ -12,6 +12,16 @@
 #include "sim.h"
 
 #define BURST_NS	(500 * MS)	/* else a lone sender's timeouts would all fall into it */
+#define CHANCE_MAX	5U		/* losses by chance in a row */
+
+/* Not eight timeouts in a row: who gives up then has reason to. */
+static bool lost_by_chance(struct link *l)
+{
+	bool lost = rnd_ppm(&l->rnd, l->cfg->loss_ppm);
+
+	l->in_a_row = lost && l->in_a_row < CHANCE_MAX ? l->in_a_row + 1 : 0;
+	return l->in_a_row;
+}
 
 static bool is_lost(struct sim *sim, struct link *l)
 {
@@ -27,7 +37,7 @@ static bool is_lost(struct sim *sim, struct link *l)
 		l->burst_left = c->burst_len;
 		l->burst_until_ns = sim->now_ns + BURST_NS;
 	}
-	return rnd_ppm(&l->rnd, c->loss_ppm);
+	return lost_by_chance(l);
 }
 
 /* When the bottleneck has passed it on; 0: its queue is full. */

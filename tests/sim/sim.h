@@ -133,7 +133,7 @@ struct link {
 	const struct link_cfg *cfg;
 	struct rnd rnd;
 	uint64_t busy_until_ns, burst_until_ns;
-	uint32_t burst_left;
+	uint32_t burst_left, in_a_row;
 	uint64_t passed, lost, marked;
 	uint64_t queued_ns, waits;	/* sum of the times in the queue, and of how many */
 };
