@@ -796,6 +796,37 @@ static void a_handler_closes_connections_in_the_midst_of_epoll_ctl(void **state)
 	finish(p);
 }
 
+/* ---- a machine that stood still ---------------------------------------------------------- */
+
+static int poll_when_the_daemon_goes_on(struct pollfd *fds, nfds_t n, int ms)
+{
+	kill(daemon_pid, SIGCONT);
+	return real.poll(fds, n, ms);
+}
+
+/* Our second is over at once when all goes on, and the daemon has had no time in it. (One whose heart is
+ * old before we ask is not asked: then again.)
+ */
+static void a_daemon_that_goes_on_when_our_time_is_up_is_heard(void **state)
+{
+	struct pair p = connected();
+	bool heard = false;
+
+	(void)state;
+	real = libc_calls;
+	for (int tries = 0; tries < 5 && !heard; tries++) {
+		stop_the_daemon();
+		finish(p);
+		libc_calls.poll = poll_when_the_daemon_goes_on;
+		p = connect_plain();
+		libc_calls = real;
+		heard = fd_ours(p.a) && fd_ours(p.b);
+		kill(daemon_pid, SIGCONT);
+	}
+	assert_true(heard);
+	finish(p);
+}
+
 /* A fast thread on the program's CPU, in place of the daemon's, which stands still. */
 struct player {
 	struct fake_region region;
@@ -1157,6 +1188,7 @@ int main(void)
 		cmocka_unit_test(a_thread_that_vanishes_gives_its_context_back),
 		cmocka_unit_test(a_thread_that_vanishes_sleeps_in_no_instance),
 		cmocka_unit_test(a_handler_closes_connections_in_the_midst_of_epoll_ctl),
+		cmocka_unit_test(a_daemon_that_goes_on_when_our_time_is_up_is_heard),
 		cmocka_unit_test(what_came_while_a_poller_yielded_does_not_hide_what_comes_when_it_sleeps),
 		cmocka_unit_test(threads_share_sockets_and_an_epoll_while_others_come_and_go),
 	};

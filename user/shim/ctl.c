@@ -11,7 +11,7 @@
  *
  *	while the heart beats		the daemon is only slow: as long as a daemon may be silent
  *	about a connection of ours	the same: Linux is no way out there
- *	otherwise			one second; then it is given up
+ *	otherwise			one second and a half; then it is given up
  *	HELLO				one second; then it waits for us (link.hello_fd), who look once a second
  *
  * What was given up is done later, if the daemon goes on, for requests are done in order: so a CLAIM has a LEAVE sent
@@ -34,6 +34,7 @@
 #define ANSWER_S	1
 #define PATIENT_S	10		/* as long as SILENCE_NS, after which connections are reset */
 #define AGAIN_MS	20		/* HELLO to a daemon that did not answer the last one */
+#define DOUBT_MS	500
 #define LOOK_NS		NSEC
 #define NAME_MAX_IF	16
 #define MAX_FDS		(1 + TP_MAX_THREADS)
@@ -180,7 +181,21 @@ static bool may_take_longer(const struct link *l, enum tp_ctl_type type, int wai
 	return waited < PATIENT_S && (is_about_ours(type) || link_is_well(l));
 }
 
-/* 0, -ETIMEDOUT, or -EPIPE. */
+/* What @fd has to say, or will have within @ms. */
+static short listen_to(int fd, int ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	int n;
+
+	do {
+		n = libc()->poll(&p, 1, ms);
+	} while (n < 0 && errno == EINTR);
+	return n > 0 ? p.revents : 0;
+}
+
+/* 0, -ETIMEDOUT, or -EPIPE. Where the whole machine has stood still, our time is up before the daemon has
+ * had any: it gets a moment more.
+ */
 static int recv_answer(const struct link *l, enum tp_ctl_type type, int fd, struct answer *a)
 {
 	struct iovec iov = { &a->msg, sizeof(a->msg) };
@@ -196,15 +211,18 @@ static int recv_answer(const struct link *l, enum tp_ctl_type type, int fd, stru
 	ssize_t n;
 
 	a->fds = 0;
-	do {
+	for (;;) {
 		n = libc()->recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-		waited += n < 0 && errno == EAGAIN ? ANSWER_S : 0;
-	} while (n < 0 && (errno == EINTR ||
-			   (errno == EAGAIN && may_take_longer(l, type, waited))));
+		if (n >= 0 || (errno != EINTR && errno != EAGAIN))
+			break;
+		if (errno == EINTR)
+			continue;
+		waited += ANSWER_S;
+		if (!may_take_longer(l, type, waited) && !listen_to(fd, DOUBT_MS))
+			return -ETIMEDOUT;
+	}
 	if (n > 0)
 		take_fds(a, &m);
-	if (n < 0 && errno == EAGAIN)
-		return -ETIMEDOUT;
 	return n == (ssize_t)sizeof(a->msg) ? 0 : -EPIPE;
 }
 
@@ -319,18 +337,6 @@ static int hear_hello(struct link *l, int fd)
 	}
 	l->own = take_region(l, &a, a.msg.hello.region_id);
 	return l->own ? 0 : -EPROTO;
-}
-
-/* What @fd has to say, or will have within @ms. */
-static short listen_to(int fd, int ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	int n;
-
-	do {
-		n = libc()->poll(&p, 1, ms);
-	} while (n < 0 && errno == EINTR);
-	return n > 0 ? p.revents : 0;
 }
 
 /* Its daemon has died, and nobody has asked it for anything since. */
