@@ -42,14 +42,14 @@
 #include "taspilot/pipe.h"
 #include "taspilot/shm_abi.h"
 
-#define FAKE_LINKS	64
-#define FAKE_REGIONS	64
+#define FAKE_LINKS	256
+#define FAKE_REGIONS	256
 #define FAKE_FLOWS	4096
 #define FAKE_PIPE_MAX	(256U << 10)
 #define FAKE_TURN_MS	1
 
 struct fake_region {
-	void *base;
+	void *base;				/* NULL: its process has ended */
 	struct tp_region geo;
 	int memfd, kick_fd, ctx_fd[TP_MAX_CTX];
 	int ctx_link[TP_MAX_CTX];		/* whose end is theirs */
@@ -95,6 +95,8 @@ static struct fake_region *fake_region_new(struct fake *f)
 	struct fake_region *r = &f->region[f->regions];
 	struct tp_region geo = { 0 };
 
+	if (f->regions == FAKE_REGIONS)
+		return NULL;
 	tp_region_layout(&geo, f->first_id + f->regions, 1);
 	geo.thread_cpu[0] = ~0U;
 	r->memfd = memfd_create("fake-region", MFD_CLOEXEC);
@@ -111,10 +113,24 @@ static struct fake_region *fake_region_new(struct fake *f)
 	return r;
 }
 
+#define fake_each_region(f, r)								\
+	for (struct fake_region *r = (f)->region; r < (f)->region + (f)->regions; r++)	\
+		if (r->base)
+
+/* Regions are large: a program whose sanitizer has half of all addresses maps a dozen of them. */
+static void fake_region_free(struct fake_region *r)
+{
+	munmap(r->base, r->geo.size);
+	close(r->memfd);
+	close(r->kick_fd);
+	r->base = NULL;
+	r->kick_fd = -1;
+}
+
 static void fake_heartbeat(struct fake *f)
 {
-	for (uint32_t i = 0; i < f->regions; i++)
-		atomic_store(&((struct tp_region *)f->region[i].base)->heartbeat_ns, fake_now());
+	fake_each_region(f, r)
+		atomic_store(&((struct tp_region *)r->base)->heartbeat_ns, fake_now());
 }
 
 static struct fake_flow *fake_flow_of(struct fake *f, uint64_t cookie)
@@ -241,7 +257,9 @@ static void fake_leave(struct fake_flow *w)
 
 static struct fake_region *fake_region_by_id(struct fake *f, uint32_t id)
 {
-	return id - f->first_id < f->regions ? &f->region[id - f->first_id] : NULL;
+	struct fake_region *r = &f->region[id - f->first_id];
+
+	return id - f->first_id < f->regions && r->base ? r : NULL;
 }
 
 static int fake_ctx(struct fake *f, int link, struct tp_ctl *m, int fd)
@@ -408,8 +426,7 @@ static bool fake_lanes(struct fake *f)
 {
 	bool any = false;
 
-	for (uint32_t i = 0; i < f->regions; i++) {
-		struct fake_region *r = &f->region[i];
+	fake_each_region(f, r) {
 		struct tp_lane *lane = tp_lane_at(r->base, &r->geo, 0);
 		uint32_t e;
 
@@ -424,20 +441,20 @@ static bool fake_lanes(struct fake *f)
 
 static void fake_sleep_word(struct fake *f, uint32_t value)
 {
-	for (uint32_t i = 0; i < f->regions; i++)
-		atomic_store(&tp_lane_at(f->region[i].base, &f->region[i].geo, 0)->sleep, value);
+	fake_each_region(f, r)
+		atomic_store(&tp_lane_at(r->base, &r->geo, 0)->sleep, value);
 	fake_fence();
 }
 
 /* As a fast thread does on whatever CPU this is. */
 static void fake_yield(struct fake *f)
 {
-	for (uint32_t i = 0; i < f->regions; i++)
-		atomic_store(&tp_lane_at(f->region[i].base, &f->region[i].geo, 0)->yields_on,
+	fake_each_region(f, r)
+		atomic_store(&tp_lane_at(r->base, &r->geo, 0)->yields_on,
 			     (uint32_t)sched_getcpu() + 1);
 	sched_yield();
-	for (uint32_t i = 0; i < f->regions; i++)
-		atomic_fetch_add(&tp_lane_at(f->region[i].base, &f->region[i].geo, 0)->yielded, 1);
+	fake_each_region(f, r)
+		atomic_fetch_add(&tp_lane_at(r->base, &r->geo, 0)->yielded, 1);
 }
 
 /* One line of /proc/net/tcp: has the end that @w is got the peer's FIN? */
@@ -493,10 +510,15 @@ static struct fake_region *fake_own[FAKE_LINKS];
 
 static void fake_link_ends(struct fake *f, uint32_t link)
 {
-	for (uint32_t i = 0; i < f->regions; i++)
-		for (uint32_t c = 0; c < f->region[i].ctxs; c++)
-			if (f->region[i].ctx_link[c] == f->link[link])
-				f->region[i].ctx_fd[c] = f->region[i].ctx_link[c] = -1;
+	struct fake_region *own = fake_own[link];
+
+	fake_each_region(f, r)
+		for (uint32_t c = 0; c < r->ctxs; c++)
+			if (r->ctx_link[c] == f->link[link])
+				r->ctx_fd[c] = r->ctx_link[c] = -1;
+	if (own && !own->slots)
+		fake_region_free(own);
+	fake_own[link] = NULL;
 	close(f->link[link]);
 	f->link[link] = -1;
 }

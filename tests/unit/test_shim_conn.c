@@ -540,6 +540,59 @@ static void a_first_link_is_made_when_a_stopped_daemon_goes_on(void **state)
 	finish(p);
 }
 
+#define BEGINNERS	8
+
+static void *opens_a_socket(void *barrier)
+{
+	int fd;
+
+	pthread_barrier_wait(barrier);
+	fd = socket(AF_INET, SOCK_STREAM, 0);
+	return fd >= 0 && fd_conn(fd) ? barrier : NULL;
+}
+
+/* How many of the threads of a new process that all open a socket at once have it watched. */
+static int watched_by_beginners(void)
+{
+	pthread_t thread[BEGINNERS];
+	pthread_barrier_t barrier;
+	int watched = 0;
+
+	pthread_barrier_init(&barrier, NULL, BEGINNERS);
+	for (int i = 0; i < BEGINNERS; i++)
+		pthread_create(&thread[i], NULL, opens_a_socket, &barrier);
+	for (int i = 0; i < BEGINNERS; i++) {
+		void *got = NULL;
+
+		pthread_join(thread[i], &got);
+		watched += got != NULL;
+	}
+	return watched;
+}
+
+/* A daemon that has no CPU for a second answers none of them, or only the last. */
+static void threads_that_begin_together_all_find_the_daemon(void **state)
+{
+	int good = 0;
+
+	(void)state;
+	while (good < 50) {
+		uint64_t since = now_ns();
+		int status, watched;
+		pid_t child = fork();
+
+		if (!child)
+			_exit(watched_by_beginners());
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFEXITED(status));
+		watched = WEXITSTATUS(status);
+		if (watched == BEGINNERS)
+			good++;
+		else if (now_ns() - since < NSEC / 2)
+			fail_msg("%d of %d sockets are watched", watched, BEGINNERS);
+	}
+}
+
 /* A program that only accepts asks a daemon that has died for nothing, but looks for another. */
 static void another_daemon_is_found_by_who_asks_for_nothing(void **state)
 {
@@ -1181,6 +1234,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_stood_still_with_its_daemon_does_not_give_it_up),
 		cmocka_unit_test(an_instance_hears_of_events_after_the_daemon_stood_still),
 		cmocka_unit_test(a_first_link_is_made_when_a_stopped_daemon_goes_on),
+		cmocka_unit_test(threads_that_begin_together_all_find_the_daemon),
 		cmocka_unit_test(another_daemon_is_found_by_who_asks_for_nothing),
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),
 		cmocka_unit_test(a_stream_of_libcs_sends_the_connection_back),

@@ -466,6 +466,22 @@ static bool any_up(void)
 	return false;
 }
 
+/* Nobody waits while another thread looks again. But before the first look is over nothing is known, and what a
+ * thread opened or accepted meanwhile would be plain for good: threads that begin together wait for the first.
+ */
+static void look(uint64_t last, uint64_t now)
+{
+	enum lock_got got = lock_take(&look_lock);
+
+	if (got == LOCK_TAKEN && atomic_load(&looked_ns) == last) {
+		if (last)
+			atomic_store(&looked_ns, now);
+		look_for_daemons();
+		atomic_store(&looked_ns, now);
+	}
+	lock_drop(&look_lock, got);
+}
+
 bool ctl_up(void)
 {
 	uint64_t now, last = atomic_load(&looked_ns);
@@ -474,15 +490,8 @@ bool ctl_up(void)
 	if (unlikely(confined))
 		return false;
 	now = now_ns();
-	if ((!last || now - last > LOOK_NS) && !in_vfork_child()) {
-		enum lock_got got = lock_take(&look_lock);
-
-		if (got == LOCK_TAKEN) {
-			atomic_store(&looked_ns, now);
-			look_for_daemons();
-		}
-		lock_drop(&look_lock, got);
-	}
+	if ((!last || now - last > LOOK_NS) && !in_vfork_child())
+		look(last, now);
 	errno = saved;
 	return any_up();
 }
