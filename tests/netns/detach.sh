@@ -12,15 +12,19 @@ need socat rpc_server
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 after_each() { detached server s0; }
 
-# open_conversation PORT - a client whose lines come back; say LINE
-open_conversation() { coproc C { exec nsenter --net=/run/netns/client socat - TCP:10.0.0.2:"$1",nodelay; }; }
+# open_conversation PORT - a client whose lines come back; say LINE. bash forgets the names of its ends
+# when it has ended.
+open_conversation() {
+	coproc C { exec nsenter --net=/run/netns/client socat - TCP:10.0.0.2:"$1",nodelay; }
+	talker=$C_PID from=${C[0]} to=${C[1]}
+}
 say() {
 	local got
-	echo "$1" >&"${C[1]}"
-	read -r -t 60 got <&"${C[0]}" || { echo "no answer to '$1'"; return 1; }
+	echo "$1" >&"$to"
+	read -r -t 60 got <&"$from" || { echo "no answer to '$1'"; return 1; }
 	is "$1" "$got"
 }
-close_conversation() { local p=$C_PID; exec {C[1]}>&-; wait "$p" || true; }
+close_conversation() { exec {to}>&-; wait "$talker" || true; }
 
 
 test_a_connection_that_was_never_ours_survives() {

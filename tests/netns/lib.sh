@@ -134,11 +134,14 @@ sysctl_in() { in_ns "$1" sysctl -qw "${@:2}"; }
 # --- waiting ----------------------------------------------------------------------------
 
 # wait_for CMD... - until CMD succeeds. The limit only ends a test that has failed: it is
-# long, because the machine may be slow and other tests may run beside this one.
+# long, because the machine may be slow and other tests may run beside this one. The clock is not
+# the wall's, which is set at times: a virtual machine that was stopped for a minute finds it there.
 wait_for() {
-	local end=$((SECONDS + ${TP_PATIENCE:-60}))
+	local now _ end=
 	until "$@" >/dev/null 2>&1; do
-		((SECONDS < end)) || { echo "timed out waiting for: $*"; return 1; }
+		read -r now _ </proc/uptime
+		: "${end:=$((${now%.*} + ${TP_PATIENCE:-60}))}"
+		((${now%.*} < end)) || { echo "timed out waiting for: $*"; return 1; }
 		sleep "${TP_PAUSE:-0.02}"
 	done
 }
@@ -167,6 +170,12 @@ detached() { [ ! -e "/run/taspilot/$2" ] || in_ns "$1" taspilot detach "$2" --fo
 tp_status() {
 	in_ns "$1" taspilot status --json |
 		jq -r --arg i "$2" --arg f "$3" '[.. | objects | select(.ifname? == $i)][0][$f]'
+}
+
+# native_here NS IF - skip what wants native XDP where the driver has none
+native_here() {
+	plain || ! on_nics || { in_ns "$1" taspilot attach "$2" --mode native 2>"$TMPDIR/native" && in_ns "$1" taspilot detach "$2"; } ||
+		! grep 'no XDP driver support' "$TMPDIR/native" || skip "no native XDP on $2"
 }
 
 # daemon_pid IF

@@ -93,11 +93,11 @@ dead() {
 }
 
 test_before_anything_it_all_works() { all_works_from_scratch; }
-test_running_native() { running --mode native; }
+test_running_native() { native_here server s0; running --mode native; }
 test_running_generic() { running --mode skb; }
-test_stopped_native() { plain || stopped --mode native; }
+test_stopped_native() { native_here server s0; plain || stopped --mode native; }
 test_stopped_generic() { plain || stopped --mode skb; }
-test_dead_native() { plain || dead --mode native; }
+test_dead_native() { native_here server s0; plain || dead --mode native; }
 test_dead_generic() { plain || dead --mode skb; }
 
 # Killed while neighbours are unknown: the first ARP request must not be lost with the TAP.
@@ -111,8 +111,12 @@ test_a_ping_right_after_kill_is_answered() {
 	detach server s0
 }
 
+# Linux stops a device's queue, and drops what comes meanwhile, when a clsact qdisc comes or goes
+# (qdisc_graft()); attach needs one where there is no tcx, before 6.6, and uses one that is there.
 test_no_ping_is_lost_when_taspilot_comes_and_goes() {
 	local i pid before
+	rxvlan off
+	in_ns server tc qdisc add dev s0 clsact
 	before=$(snmp client InEchoReps Icmp)
 	in_ns client ping -q -i 0.01 -c 400 -W 30 10.0.0.2 >"$TMPDIR/ping" &
 	pid=$!
@@ -121,6 +125,14 @@ test_no_ping_is_lost_when_taspilot_comes_and_goes() {
 	cat "$TMPDIR/ping"
 	# ping itself hardly waits for the last ones
 	wait_for replies $((before + 400))
+	in_ns server tc qdisc del dev s0 clsact
+	rxvlan on
+}
+# What attach would switch off. Some drivers take their link down for that (e1000e, for two seconds).
+rxvlan() {
+	on_nics || return 0
+	in_ns server ethtool -K s0 rxvlan "$1" || true
+	wait_for carrier server s0
 }
 replies() { [ "$(snmp client InEchoReps Icmp)" = "$1" ]; }
 
@@ -137,6 +149,7 @@ with_a_listener_on_any_address() {
 	detach server s0
 }
 test_a_listener_on_any_address_serves_the_vlan_too_native() {
+	native_here server s0
 	with_a_listener_on_any_address --mode native
 }
 test_a_listener_on_any_address_serves_the_vlan_too_generic() {
@@ -163,14 +176,15 @@ test_a_bridge_over_the_nic_goes_on() {
 	ip -n server link del b2
 }
 
-# A firewall that looks at everything, and sees no mark of ours.
-test_with_nft_and_conntrack() {
+# A firewall that looks at everything, and sees no mark of ours. MLD reports have one of Linux's own, when
+# a driver starts its NIC anew (vmxnet3).
+with_nft_and_conntrack() {
 	in_ns server nft -f - <<-'NFT'
 		table inet t {
 			counter marked { }
 			chain in {
 				type filter hook input priority 0; policy drop;
-				meta mark != 0 counter name marked
+				meta l4proto != ipv6-icmp meta mark != 0 counter name marked
 				ct state established,related accept
 				iif lo accept
 				meta l4proto { icmp, ipv6-icmp } accept
@@ -179,26 +193,25 @@ test_with_nft_and_conntrack() {
 			}
 			chain out {
 				type filter hook output priority 0; policy accept;
-				meta mark != 0 counter name marked
+				meta l4proto != ipv6-icmp meta mark != 0 counter name marked
 			}
 		}
 	NFT
-	local m pid
-	for m in native skb; do
-		attach server s0 --mode $m
-		accel pid server rpc_server --addr 10.0.0.2 --port 8080
-		wait_for listening server 8080
-		in_ns client rpc_client --addr 10.0.0.2 --port 8080 --conns 2 --secs 1
-		pings 10.0.0.2; udp_echoes; echoes 10.0.0.2 7
-		in_ns client bash -c '! timeout 1 socat - TCP:10.0.0.2:11'	# dropped
-		wait_for tracked
-		stop "$pid"
-		detach server s0
-	done
+	local pid
+	attach server s0 "$@"
+	accel pid server rpc_server --addr 10.0.0.2 --port 8080
+	wait_for listening server 8080
+	in_ns client rpc_client --addr 10.0.0.2 --port 8080 --conns 2 --secs 1
+	pings 10.0.0.2; udp_echoes; echoes 10.0.0.2 7
+	in_ns client bash -c '! timeout 1 socat - TCP:10.0.0.2:11'	# dropped
+	wait_for tracked
+	stop "$pid"
+	detach server s0
 	in_ns server nft list counter inet t marked | grep 'packets 0 '
 	in_ns server nft delete table inet t
 }
-
+test_with_nft_and_conntrack_native() { native_here server s0; with_nft_and_conntrack --mode native; }
+test_with_nft_and_conntrack_generic() { with_nft_and_conntrack --mode skb; }
 tracked() { in_ns server conntrack -L -p tcp --dport 7 2>/dev/null | grep 'ESTABLISHED\|WAIT'; }
 
 test_an_ordinary_service_works_beside_a_busy_one() {
@@ -218,7 +231,7 @@ test_an_ordinary_service_works_beside_a_busy_one() {
 # holds. Such a flow goes back to Linux.
 test_bulk_from_a_peer_with_tso_arrives_in_generic_mode() {
 	local pid mib=64
-	in_ns client ethtool -K c0 tx on tso on >/dev/null
+	in_ns client ethtool -K c0 tx on tso on >/dev/null || skip "c0 has no TSO"
 	attach server s0 --mode skb
 	head -c ${mib}M /dev/urandom >"$TMPDIR/sent"
 	accel pid server socat -u TCP-LISTEN:8081,reuseaddr CREATE:"$TMPDIR/got"

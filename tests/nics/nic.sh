@@ -39,8 +39,10 @@ after_each() {
 	carrier_is on
 }
 
-# nic - all that attaching could change; without what only counts
+# nic - all that attaching could change; without what only counts. Some drivers take their link down to
+# switch offloads or the MTU (e1000e, for two seconds).
 nic() {
+	wait_for carrier server s0
 	in_ns server ip -d link show s0
 	in_ns server ip -d addr show s0 | grep -v valid_lft
 	in_ns server tc qdisc show dev s0
