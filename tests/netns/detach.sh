@@ -53,6 +53,22 @@ test_an_accelerated_connection_survives() {
 	wait_for gone "$served"
 }
 
+# One is one, not "1 connections".
+test_detach_says_what_lives_on() {
+	plain && return
+	local served
+	attach server s0
+	accel served server socat TCP-LISTEN:8,reuseaddr PIPE
+	wait_for listening server 8
+	open_conversation 8
+	wait_for goes_fast
+	detach server s0 2>&1 | tee "$TMPDIR/said"
+	grep '^taspilot: s0: 1 connection lives on in Linux; .* its numbers and goes when it ends$' "$TMPDIR/said"
+	close_conversation
+	wait_for gone "$served"
+}
+goes_fast() { say something && in_ns server taspilot flows --json | jq -e '[.. | objects | .tx_bytes? // 0] | add > 0'; }
+
 test_an_idle_accelerated_connection_without_a_byte_survives() {
 	local served
 	attach server s0

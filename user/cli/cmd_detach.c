@@ -160,9 +160,11 @@ static int detach(const char *ifname, bool force)
 	if (pid)
 		ret = end_daemon(ifname, pid, force);
 	if (ret > 0) {
-		log_info("%s: %d connections live on in Linux; taspilotd translates their numbers "
-			 "and goes when they end", ifname, ret);
-		log_hint("'taspilot detach %s --force' resets them.", ifname);
+		log_info(ret == 1 ? "%s: %d connection lives on in Linux; taspilotd translates its "
+				    "numbers and goes when it ends" :
+				    "%s: %d connections live on in Linux; taspilotd translates their "
+				    "numbers and goes when they end", ifname, ret);
+		log_hint("'taspilot detach %s --force' resets %s.", ifname, ret == 1 ? "it" : "them");
 		return 0;
 	}
 	return ret || undo_rest(ifname) ? 1 : 0;

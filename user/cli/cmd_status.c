@@ -16,21 +16,29 @@ static const char *str(const char *object, const char *key, char buf[64])
 	return json_get(object, key, buf, 64) ? buf : "?";
 }
 
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
 static void warn_about(const char *o)
 {
 	static const struct {
 		const char *key, *text;
 	} bad[] = {
-		{ "ring_full", "frames found the slow path's ring full" },
-		{ "stale", "frames were too old: the daemon was stopped for a while" },
-		{ "drops", "frames were dropped" },
-		{ "bad_checksum", "frames had a bad checksum" },
+		{ "ring_full", "found the slow path's ring full" },
+		{ "stale", "came too late: the daemon was stopped for a while" },
+		{ "drops", "dropped" },
+		{ "bad_checksum", "had a bad checksum" },
 	};
 
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		if (render_num(o, bad[i].key))
-			printf("       warning: %llu %s\n",
-			       (unsigned long long)render_num(o, bad[i].key), bad[i].text);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		uint64_t n = render_num(o, bad[i].key);
+
+		if (n)
+			printf("       warning: %llu frame%s %s\n", (unsigned long long)n, plural(n),
+			       bad[i].text);
+	}
 }
 
 static void show(const char *o, void *arg)
@@ -39,17 +47,22 @@ static void show(const char *o, void *arg)
 	uint64_t rx = render_num(o, "segments_fast_rx"), tx = render_num(o, "segments_fast_tx");
 	uint64_t through = render_num(o, "frames_slow_rx") + render_num(o, "frames_slow_tx");
 	uint64_t all = rx + tx + through, queues = render_num(o, "queues");
+	uint64_t flows = render_num(o, "flows"), setups = render_num(o, "setups");
 
 	*(bool *)arg = true;
 	printf("%-6s %s, %s%s, %llu queue%s, door %s, up %s\n", str(o, "ifname", name),
 	       str(o, "state", state), str(o, "mode", mode),
 	       strcmp(str(o, "zerocopy", zc), "true") ? ", copying" : ", zero-copy",
-	       (unsigned long long)queues, queues == 1 ? "" : "s", str(o, "tap", tap),
+	       (unsigned long long)queues, plural(queues), str(o, "tap", tap),
 	       render_time(render_num(o, "uptime_s"), up));
-	printf("       %s flows, %s connections set up, %s segments fast (%.1f%%), %s frames slow\n",
-	       render_count(render_num(o, "flows"), n), render_count(render_num(o, "setups"), slow),
-	       render_count(rx + tx, fast), all ? 100.0 * (double)(rx + tx) / (double)all : 0.0,
-	       render_count(through, up));
+	printf("       %s flow%s, %s connection%s set up, %s segment%s fast (%.1f%%), %s frame%s slow\n",
+	       render_count(flows, n), plural(flows), render_count(setups, slow), plural(setups),
+	       render_count(rx + tx, fast), plural(rx + tx),
+	       all ? 100.0 * (double)(rx + tx) / (double)all : 0.0, render_count(through, up),
+	       plural(through));
+	if (!strcmp(str(o, "xdp", zc), "false"))
+		puts("       warning: the driver does not run XDP any more: connections are slow, or "
+		     "Linux's (the log says what was done)");
 	if (!strcmp(str(o, "strangers", zc), "false"))
 		puts("       note: programs that use an accelerated socket past the shim are not "
 		     "noticed ('taspilot doctor' says why)");

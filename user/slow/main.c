@@ -117,12 +117,15 @@ static void begin_draining(struct slow *s)
 /* What is about to end may end before the answer is given. */
 static void tell_of_draining(struct slow *s)
 {
+	uint32_t remain = s->conns.in[CONN_LINUX];
+
 	if (s->told_draining || s->now_ns - s->leaving_ns < GRACE_NS)
 		return;
 	s->told_draining = true;
-	log_info("%s: %u connections live on in Linux, translated until they end",
-		 s->att->nic.ifname, s->conns.in[CONN_LINUX]);
-	ctl_detached(s, s->conns.in[CONN_LINUX]);
+	log_info(remain == 1 ? "%s: %u connection lives on in Linux, translated until it ends" :
+			       "%s: %u connections live on in Linux, translated until they end",
+		 s->att->nic.ifname, remain);
+	ctl_detached(s, remain);
 }
 
 static void go_on_leaving(struct slow *s)
