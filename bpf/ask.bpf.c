@@ -247,14 +247,14 @@ int tp_ask(struct __sk_buff *skb)
 	tp_reply = (struct tp_answer){};
 	if (bpf_skb_load_bytes(skb, ETH_HLEN, &q, sizeof(q)))
 		return TC_ACT_SHOT;
-	if (q.key.peer_ip[2] != bpf_htonl(0xffff))
+	if (q.key.peer_ip[10] != 0xff || q.key.peer_ip[11] != 0xff)
 		return TC_ACT_SHOT;
 	v = operate(&q);
 
-	tuple.ipv4.saddr = q.key.peer_ip[3];
-	tuple.ipv4.daddr = q.key.local_ip[3];
-	tuple.ipv4.sport = q.key.peer_port;
-	tuple.ipv4.dport = q.key.local_port;
+	tuple.ipv4.saddr = tp_ip4(q.key.peer_ip);
+	tuple.ipv4.daddr = tp_ip4(q.key.local_ip);
+	tuple.ipv4.sport = bpf_htons(q.key.peer_port);
+	tuple.ipv4.dport = bpf_htons(q.key.local_port);
 	sk = look_up(skb, &tuple);
 	for (int i = 1; i < LOOKS && !sk; i++)
 		sk = look_up(skb, &tuple);

@@ -49,7 +49,7 @@ struct pkt {
 	__u32 l4_off;		/* TCP, ICMP: offset of that header */
 	__u32 seq_off;		/* ICMP: offset of the quoted sequence number */
 	__be32 saddr, daddr;	/* TCP: of the frame; ICMP: of the quoted segment */
-	__be16 sport, dport;
+	__u16 sport, dport;	/* host byte order */
 	__u32 seq, l4_len;	/* TCP: sequence number, its header and payload; valid with flags */
 	__u8 doff;		/* TCP: bytes of its header */
 	__u8 flags;		/* TCP flags; 0 where the frame ends before them */
@@ -78,19 +78,11 @@ static __always_inline bool mac_is_group(const __u8 *mac)
 	return mac[0] & 1;
 }
 
-static __always_inline void map_ip4(__be32 to[4], __be32 ip4)
-{
-	to[0] = 0;
-	to[1] = 0;
-	to[2] = bpf_htonl(0xffff);
-	to[3] = ip4;
-}
-
 /* A frame from the wire: its source is the peer. */
 static __always_inline void key_from_wire(struct tp_flow_key *k, const struct pkt *p)
 {
-	map_ip4(k->peer_ip, p->saddr);
-	map_ip4(k->local_ip, p->daddr);
+	tp_set_ip4(k->peer_ip, p->saddr);
+	tp_set_ip4(k->local_ip, p->daddr);
 	k->peer_port = p->sport;
 	k->local_port = p->dport;
 }
@@ -98,8 +90,8 @@ static __always_inline void key_from_wire(struct tp_flow_key *k, const struct pk
 /* A frame from this host, or the quote of one. */
 static __always_inline void key_from_host(struct tp_flow_key *k, const struct pkt *p)
 {
-	map_ip4(k->peer_ip, p->daddr);
-	map_ip4(k->local_ip, p->saddr);
+	tp_set_ip4(k->peer_ip, p->daddr);
+	tp_set_ip4(k->local_ip, p->saddr);
 	k->peer_port = p->dport;
 	k->local_port = p->sport;
 }
@@ -125,8 +117,8 @@ static __always_inline void parse_tcp(struct pkt *p, const void *data, const voi
 	p->l4_off = l4 - (const __u8 *)data;
 	p->saddr = ip->saddr;
 	p->daddr = ip->daddr;
-	p->sport = port[0];
-	p->dport = port[1];
+	p->sport = bpf_ntohs(port[0]);
+	p->dport = bpf_ntohs(port[1]);
 	p->first_frag = ip->frag_off & bpf_htons(IP_MORE_FRAGS);
 	if ((const void *)(l4 + 14) > end)
 		return;
@@ -164,8 +156,8 @@ static __always_inline void parse_icmp(struct pkt *p, const void *data, const vo
 	p->seq_off = (const __u8 *)(port + 2) - (const __u8 *)data;
 	p->saddr = ip->saddr;
 	p->daddr = ip->daddr;
-	p->sport = port[0];
-	p->dport = port[1];
+	p->sport = bpf_ntohs(port[0]);
+	p->dport = bpf_ntohs(port[1]);
 }
 
 /* Fill @p from the frame in @data..@end; p->kind says how much of it is set. */

@@ -297,6 +297,8 @@ static __always_inline int tcp_out(struct __sk_buff *skb, const struct pkt *p)
 		if (is_syn(p) || is_syn_ack(p))
 			return succession_out(v);
 		return linux_out(skb, p, v);
+	case TP_NONE:
+		break;
 	}
 	return unowned_out(skb, p, &key, v);
 }

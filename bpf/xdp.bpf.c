@@ -135,7 +135,7 @@ static __always_inline bool is_registered(const struct pkt *p)
 
 	if (bpf_map_lookup_elem(&tp_listeners, &key))
 		return true;
-	map_ip4(key.local_ip, p->daddr);
+	tp_set_ip4(key.local_ip, p->daddr);
 	return bpf_map_lookup_elem(&tp_listeners, &key);
 }
 
@@ -178,6 +178,8 @@ static __always_inline int tcp(struct xdp_md *ctx, const struct pkt *p)
 		return watched(ctx, v);
 	case TP_LINUX:
 		return verdict(TP_V_XDP_LINUX, XDP_PASS);
+	case TP_NONE:
+		break;
 	}
 	return unowned(ctx, p, &key, v);
 }

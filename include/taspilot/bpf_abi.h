@@ -18,13 +18,33 @@
 #define TP_MARK		0x7a5b1107	/* skb->mark: "the slow path sent this, let it by" */
 #define TP_FRAME_MAX	9216		/* longest frame that a ring record carries */
 
-/* A connection as the wire names it, seen from this host. Network byte order. */
+/* The address parts of keys are bytes and their ports numbers, so that a dump of the maps reads
+ * well; being aligned, they are still written and compared by words.
+ */
+#define TP_KEY	__attribute__((aligned(4)))
+
+/* A connection as the wire names it, seen from this host. Ports in host byte order. */
 struct tp_flow_key {
-	__be32 peer_ip[4];
-	__be32 local_ip[4];
-	__be16 peer_port;
-	__be16 local_port;
-};
+	__u8 peer_ip[16];
+	__u8 local_ip[16];
+	__u16 peer_port;
+	__u16 local_port;
+} TP_KEY;
+
+static inline __attribute__((always_inline)) void tp_set_ip4(__u8 to[16], __be32 ip4)
+{
+	__builtin_memset(to, 0, 10);
+	to[10] = to[11] = 0xff;
+	__builtin_memcpy(to + 12, &ip4, sizeof(ip4));
+}
+
+static inline __attribute__((always_inline)) __be32 tp_ip4(const __u8 ip[16])
+{
+	__be32 ip4;
+
+	__builtin_memcpy(&ip4, ip + 12, sizeof(ip4));
+	return ip4;
+}
 
 /* Who carries the bytes of a connection, and so what happens to its frames.
  *
@@ -45,7 +65,7 @@ enum tp_flow_state {
 };
 
 struct tp_flow_val {
-	__u32 state;			/* enum tp_flow_state */
+	enum tp_flow_state state;
 	__u32 flow_id;			/* index of the fast path's flow, valid in FAST */
 	__u32 tx_delta;			/* wire minus Linux, numbers of our data (LINUX) */
 	__u32 rx_delta;			/* wire minus Linux, numbers of the peer's data (LINUX) */
@@ -58,12 +78,12 @@ struct tp_flow_val {
 };
 #define TP_BORN_SHIFT	30
 
-/* A port that a registered program listens on. local_ip all zero: any address. */
+/* A port that a registered program listens on, in host byte order. local_ip all zero: any address. */
 struct tp_listen_key {
-	__be32 local_ip[4];
-	__be16 local_port;
+	__u8 local_ip[16];
+	__u16 local_port;
 	__u16 zero;
-};
+} TP_KEY;
 
 /* tp_cookies: sockets that we must hear of, by SO_COOKIE. */
 #define TP_COOKIE_CONNECT	1U	/* its SYN begins WATCH */
@@ -213,6 +233,8 @@ struct tp_answer {
 
 #ifndef __cplusplus
 _Static_assert(sizeof(struct tp_flow_key) == 36, "key has padding");
+_Static_assert(_Alignof(struct tp_flow_key) == 4, "key is not written by words");
+_Static_assert(sizeof(enum tp_flow_state) == 4, "state is no word");
 _Static_assert(sizeof(struct tp_flow_val) == 36, "value has padding");
 _Static_assert(sizeof(struct tp_question) == 40, "question has padding");
 _Static_assert(sizeof(struct tp_listen_key) == 20, "key has padding");

@@ -77,12 +77,12 @@ enum tp_reason {
 	TP_REASON_COUNT,
 };
 
-/* One end of a connection, as the wire names it. port 0: any connection. */
+/* One end of a connection, as the wire names it. Host byte order; port 0: any connection. */
 struct tp_end {
-	__be32 ip[4];
-	__be16 port;
+	uint8_t ip[16];
+	uint16_t port;
 	uint16_t zero;
-};
+} TP_KEY;
 
 struct tp_ctl_head {
 	uint32_t type;			/* enum tp_ctl_type; a reply repeats the request's */

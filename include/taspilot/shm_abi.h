@@ -44,7 +44,7 @@
 
 #define TP_LINE		64
 #define TP_SHM_MAGIC	0x31746f6c69707361ULL	/* "aspilot1" */
-#define TP_SHM_VERSION	2
+#define TP_SHM_VERSION	3
 #define TP_SLOTS	16384U		/* connections a region can hold, power of two */
 #define TP_MAX_THREADS	16U		/* fast threads */
 #define TP_MAX_CTX	64U		/* waiters: a bit each in tp_slot.notify */

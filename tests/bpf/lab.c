@@ -174,12 +174,11 @@ void lab_socket(bool present)
 
 static struct tp_flow_key flow_key(void)
 {
-	return (struct tp_flow_key){
-		.peer_ip = { 0, 0, htonl(0xffff), htonl(LAB_PEER) },
-		.local_ip = { 0, 0, htonl(0xffff), htonl(LAB_HOST) },
-		.peer_port = htons(LAB_PEER_PORT),
-		.local_port = htons(LAB_PORT),
-	};
+	struct tp_flow_key k = { .peer_port = LAB_PEER_PORT, .local_port = LAB_PORT };
+
+	tp_set_ip4(k.peer_ip, htonl(LAB_PEER));
+	tp_set_ip4(k.local_ip, htonl(LAB_HOST));
+	return k;
 }
 
 void lab_put(const struct tp_flow_val *v)
@@ -222,13 +221,11 @@ bool lab_born_now(const struct tp_flow_val *v)
 
 void lab_listen(uint32_t ip, uint16_t port)
 {
-	struct tp_listen_key k = { .local_port = htons(port) };
+	struct tp_listen_key k = { .local_port = port };
 	uint32_t one = 1;
 
-	if (ip) {
-		k.local_ip[2] = htonl(0xffff);
-		k.local_ip[3] = htonl(ip);
-	}
+	if (ip)
+		tp_set_ip4(k.local_ip, htonl(ip));
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(lab_xdp->maps.tp_listeners), &k, &one,
 					     0),
 			 0);

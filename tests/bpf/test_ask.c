@@ -98,12 +98,14 @@ static void close_pair(struct pair *p)
 
 static struct tp_flow_key key_of(const struct sockaddr_in *local, const struct sockaddr_in *peer)
 {
-	return (struct tp_flow_key){
-		.peer_ip = { 0, 0, htonl(0xffff), peer->sin_addr.s_addr },
-		.local_ip = { 0, 0, htonl(0xffff), local->sin_addr.s_addr },
-		.peer_port = peer->sin_port,
-		.local_port = local->sin_port,
+	struct tp_flow_key k = {
+		.peer_port = ntohs(peer->sin_port),
+		.local_port = ntohs(local->sin_port),
 	};
+
+	tp_set_ip4(k.peer_ip, peer->sin_addr.s_addr);
+	tp_set_ip4(k.local_ip, local->sin_addr.s_addr);
+	return k;
 }
 
 /* What the program returns; the answer is in its tp_reply. */
@@ -661,7 +663,7 @@ static void a_question_about_no_ipv4_connection_changes_nothing(void **state)
 	assert_int_equal(get_entry(q.key).state, TP_WATCH);
 	delete_entry(q.key);
 
-	q.key.peer_ip[2] = 0;
+	memset(q.key.peer_ip, 0, 12);
 	put_entry(q.key, &v);
 	assert_int_not_equal(put_question(&q, sizeof(q)), 0);
 	assert_int_equal(get_entry(q.key).state, TP_WATCH);

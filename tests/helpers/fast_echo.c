@@ -295,13 +295,6 @@ static void neighbour(struct in_addr ip, uint8_t eth[ETH_HLEN])
 	close(fd);
 }
 
-static void map4(__be32 ip[4], struct in_addr a)
-{
-	ip[0] = ip[1] = 0;
-	ip[2] = htonl(0xffff);
-	ip[3] = a.s_addr;
-}
-
 static struct tp_flow_key key_of(int fd)
 {
 	struct sockaddr_in peer, local;
@@ -310,10 +303,10 @@ static struct tp_flow_key key_of(int fd)
 
 	getpeername(fd, (void *)&peer, &len);
 	getsockname(fd, (void *)&local, &len);
-	map4(k.peer_ip, peer.sin_addr);
-	map4(k.local_ip, local.sin_addr);
-	k.peer_port = peer.sin_port;
-	k.local_port = local.sin_port;
+	tp_set_ip4(k.peer_ip, peer.sin_addr.s_addr);
+	tp_set_ip4(k.local_ip, local.sin_addr.s_addr);
+	k.peer_port = ntohs(peer.sin_port);
+	k.local_port = ntohs(local.sin_port);
 	return k;
 }
 
@@ -398,7 +391,7 @@ static void install(uint32_t id, int fd)
 	set_state(id, TP_FAST);
 	take_early(id, fd);
 	ask_linux(fd, &in.tcp);
-	neighbour((struct in_addr){ in.key.peer_ip[3] }, in.eth);
+	neighbour((struct in_addr){ tp_ip4(in.key.peer_ip) }, in.eth);
 
 	s->thread = id % cfg.queues;
 	s->tx_geom = pipe_geom(TP_ORDER_SMALL, 0);

@@ -7,7 +7,7 @@
 #   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
 . "$(dirname "$0")/lib.sh"
 plain && skip "without taspilot there is nothing to attach"
-need bpftool tc ethtool clang socat python3
+need bpftool tc ethtool clang socat python3 jq
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 after_each() { detached server s0; ip -n server link set s0 mtu 1500 up; }
@@ -54,6 +54,27 @@ test_attach_shows_in_ip_link_and_bpffs() {
 	is "" "$(ip -n server -o addr show tas0)" "addresses of tas0"
 	bpftool map dump pinned /sys/fs/bpf/taspilot/s0/tp_config | grep heartbeat_ns
 	bpftool map dump pinned /sys/fs/bpf/taspilot/s0/tp_flows
+	detach server s0
+}
+
+# What people look at when they wonder: the pinned maps by names and numbers that they know, and status.
+dumped() { bpftool -j map dump pinned "/sys/fs/bpf/taspilot/s0/$1" | jq -c "[.[].formatted$2]"; }
+is_fast() { [ "$(dumped tp_flows .value.state)" = '["TP_FAST"]' ]; }
+test_a_live_flow_reads_well_in_bpffs_and_status() {
+	local served load port mapped=0,0,0,0,0,0,0,0,0,0,255,255
+	attach server s0
+	accel served server rpc_server --addr 10.0.0.2 --port 7000
+	wait_for listening server 7000
+	start load client rpc_client --addr 10.0.0.2 --port 7000 --conns 1 --warmup 0 --secs 600
+	wait_for is_fast
+	port=$(in_ns server taspilot flows --json | jq -r '[.. | objects | .remote? // empty][0]')
+	is 10.0.0.1 "${port%:*}"
+	is "[{\"peer_ip\":[$mapped,10,0,0,1],\"local_ip\":[$mapped,10,0,0,2],\"peer_port\":${port#*:},\"local_port\":7000}]" \
+		"$(dumped tp_flows .key)"
+	is "[{\"local_ip\":[$mapped,10,0,0,2],\"local_port\":7000,\"zero\":0}]" "$(dumped tp_listeners .key)"
+	in_ns server taspilot status | grep ' 1 flow, 1 connection set up, '
+	stop "$load"
+	stop "$served"
 	detach server s0
 }
 

@@ -472,8 +472,8 @@ static void fake_closing(struct fake *f)
 		for (uint32_t i = 0; i < f->flows; i++) {
 			struct fake_flow *w = &f->flow[i], *p;
 
-			if (!w->s || w->eof || ntohs(w->key.local_port) != lport ||
-			    ntohs(w->key.peer_port) != rport)
+			if (!w->s || w->eof || w->key.local_port != lport ||
+			    w->key.peer_port != rport)
 				continue;
 			p = fake_peer(f, w);
 			if (p && atomic_load(&p->s->tx_head) != p->tx_tail)

@@ -13,10 +13,10 @@
 #include "../../user/fast/frame.h"
 
 static const struct tp_flow_key key = {
-	.peer_ip = { 0, 0, 0xffff0000, 0x0100000a },
-	.local_ip = { 0, 0, 0xffff0000, 0x0200000a },
-	.peer_port = 0x3412,
-	.local_port = 0x5000,
+	.peer_ip = { [10] = 0xff, 0xff, 10, 0, 0, 1 },
+	.local_ip = { [10] = 0xff, 0xff, 10, 0, 0, 2 },
+	.peer_port = 0x1234,
+	.local_port = 80,
 };
 static const uint8_t eth[WIRE_ETH_LEN] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x08, 0x00 };
 

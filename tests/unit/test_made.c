@@ -17,10 +17,10 @@ static struct made_flow flow(bool ts)
 {
 	struct made_flow f = { .ttl = 57, .has_ts = ts, .tsval = 11, .tsecr = 22 };
 
-	key_set_ip4(f.key.peer_ip, htonl(PEER_IP));
-	key_set_ip4(f.key.local_ip, htonl(LOCAL_IP));
-	f.key.peer_port = htons(PEER_PORT);
-	f.key.local_port = htons(LOCAL_PORT);
+	tp_set_ip4(f.key.peer_ip, htonl(PEER_IP));
+	tp_set_ip4(f.key.local_ip, htonl(LOCAL_IP));
+	f.key.peer_port = PEER_PORT;
+	f.key.local_port = LOCAL_PORT;
 	memcpy(f.eth, peer_mac, 6);
 	memcpy(f.eth + 6, local_mac, 6);
 	f.eth[12] = 8;

@@ -17,6 +17,7 @@ static const uint8_t odd_sack[] = { 1, 5, 18, 0, 0, 0, 1, 0, 0, 0, 2,
 
 static void both_directions_name_the_same_connection(void **state)
 {
+	static const uint8_t local[16] = { [10] = 0xff, 0xff, 10, 0, 0, 2 };
 	uint8_t frame[FRAME_ROOM];
 	struct segment in, out;
 	uint32_t len;
@@ -27,8 +28,10 @@ static void both_directions_name_the_same_connection(void **state)
 	len = say(&(struct said){ .from_linux = true, .flags = WIRE_ACK }, frame);
 	assert_true(segment_read(frame, len, SEG_FROM_LINUX, &out));
 	assert_memory_equal(&in.key, &out.key, sizeof(in.key));
-	assert_int_equal(in.key.peer_port, htons(PEER_PORT));
-	assert_int_equal(in.key.local_ip[2], htonl(0xffff));
+	assert_int_equal(in.key.peer_port, PEER_PORT);
+	assert_int_equal(in.key.local_port, LOCAL_PORT);
+	assert_memory_equal(in.key.local_ip, local, sizeof(local));
+	assert_int_equal(tp_ip4(in.key.peer_ip), htonl(PEER_IP));
 	assert_int_equal(in.seq, 5);
 	assert_int_equal(in.ack, 6);
 	assert_int_equal(in.len, 3);

@@ -53,10 +53,10 @@ static uint64_t watches;		/* begun, as the programs count them */
 
 static struct tp_flow_key key(void)
 {
-	struct tp_flow_key k = { .peer_port = htons(PEER_PORT), .local_port = htons(LOCAL_PORT) };
+	struct tp_flow_key k = { .peer_port = PEER_PORT, .local_port = LOCAL_PORT };
 
-	key_set_ip4(k.peer_ip, htonl(PEER_IP));
-	key_set_ip4(k.local_ip, htonl(LOCAL_IP));
+	tp_set_ip4(k.peer_ip, htonl(PEER_IP));
+	tp_set_ip4(k.local_ip, htonl(LOCAL_IP));
 	return k;
 }
 

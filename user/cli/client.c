@@ -81,16 +81,18 @@ bool client_end(const char *text, struct tp_end *ret_end)
 {
 	const char *colon = strrchr(text, ':');
 	char addr[INET_ADDRSTRLEN] = "", *rest;
-	struct tp_end end = { .ip = { 0, 0, htonl(0xffff) } };
+	struct tp_end end = { 0 };
 	unsigned long port;
+	__be32 ip4;
 
 	if (!colon || (size_t)(colon - text) >= sizeof(addr) || colon[1] < '0' || colon[1] > '9')
 		return false;
 	memcpy(addr, text, (size_t)(colon - text));
 	port = strtoul(colon + 1, &rest, 10);
-	if (*rest || !port || port > 65535 || inet_pton(AF_INET, addr, &end.ip[3]) != 1)
+	if (*rest || !port || port > 65535 || inet_pton(AF_INET, addr, &ip4) != 1)
 		return false;
-	end.port = htons((uint16_t)port);
+	tp_set_ip4(end.ip, ip4);
+	end.port = (uint16_t)port;
 	*ret_end = end;
 	return true;
 }

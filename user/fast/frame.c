@@ -13,10 +13,10 @@
 struct frame_tuple frame_tuple_of(const struct tp_flow_key *key)
 {
 	return (struct frame_tuple){
-		.saddr = key->peer_ip[3],
-		.daddr = key->local_ip[3],
-		.sport = key->peer_port,
-		.dport = key->local_port,
+		.saddr = tp_ip4(key->peer_ip),
+		.daddr = tp_ip4(key->local_ip),
+		.sport = htons(key->peer_port),
+		.dport = htons(key->local_port),
 	};
 }
 
@@ -97,10 +97,10 @@ void frame_head_init(struct frame_head *h, const uint8_t eth[WIRE_ETH_LEN],
 	ip->version_ihl = 0x45;
 	ip->frag = htons(WIRE_IP_DF);
 	ip->ipproto = WIRE_PROTO_TCP;
-	ip->saddr = key->local_ip[3];
-	ip->daddr = key->peer_ip[3];
-	tcp->sport = key->local_port;
-	tcp->dport = key->peer_port;
+	ip->saddr = tp_ip4(key->local_ip);
+	ip->daddr = tp_ip4(key->peer_ip);
+	tcp->sport = htons(key->local_port);
+	tcp->dport = htons(key->peer_port);
 	frame_head_set(h, tos, ttl);
 	h->pseudo_sum = wire_fold(wire_pseudo(ip->saddr, ip->daddr, 0) + tcp->sport + tcp->dport);
 	h->ip_id = (uint16_t)(h->pseudo_sum * 40503U);	/* begins anywhere */

@@ -24,35 +24,28 @@
 
 /* ---- names ---------------------------------------------------------------------------- */
 
-static void map_v4(__be32 out[4], uint32_t be)
-{
-	out[0] = out[1] = 0;
-	out[2] = htonl(0xffff);
-	out[3] = be;
-}
-
 /* Only what is IPv4 on the wire is carried; :: as a local address stands for any. */
-static bool addr_of(const struct sockaddr_storage *ss, __be32 ip[4], __be16 *port, bool any_ok)
+static bool addr_of(const struct sockaddr_storage *ss, uint8_t ip[16], uint16_t *port, bool any_ok)
 {
 	const struct sockaddr_in *in = (const void *)ss;
 	const struct sockaddr_in6 *in6 = (const void *)ss;
 
 	if (ss->ss_family == AF_INET) {
-		map_v4(ip, in->sin_addr.s_addr);
-		*port = in->sin_port;
+		tp_set_ip4(ip, in->sin_addr.s_addr);
+		*port = ntohs(in->sin_port);
 		if (any_ok && in->sin_addr.s_addr == 0)
 			memset(ip, 0, 16);
 		return true;
 	}
 	if (ss->ss_family != AF_INET6)
 		return false;
-	*port = in6->sin6_port;
+	*port = ntohs(in6->sin6_port);
 	memcpy(ip, &in6->sin6_addr, 16);
 	return IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) ||
 	       (any_ok && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr));
 }
 
-static bool name_of(int fd, bool peer, __be32 ip[4], __be16 *port, bool any_ok)
+static bool name_of(int fd, bool peer, uint8_t ip[16], uint16_t *port, bool any_ok)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);

@@ -195,9 +195,9 @@ const char *conn_text(const struct tp_flow_key *key, char buf[CONN_TEXT])
 {
 	char local[INET_ADDRSTRLEN], peer[INET_ADDRSTRLEN];
 
-	inet_ntop(AF_INET, &key->local_ip[3], local, sizeof(local));
-	inet_ntop(AF_INET, &key->peer_ip[3], peer, sizeof(peer));
-	snprintf(buf, CONN_TEXT, "%s:%u %s:%u", local, ntohs(key->local_port), peer,
-		 ntohs(key->peer_port));
+	inet_ntop(AF_INET, key->local_ip + 12, local, sizeof(local));
+	inet_ntop(AF_INET, key->peer_ip + 12, peer, sizeof(peer));
+	snprintf(buf, CONN_TEXT, "%s:%u %s:%u", local, key->local_port, peer,
+		 key->peer_port);
 	return buf;
 }

@@ -77,10 +77,10 @@ bool icmp_from_wire(struct slow *s, uint8_t *frame, uint32_t len)
 
 	if (!at)
 		return false;
-	key_set_ip4(key.local_ip, ip->saddr);
-	key_set_ip4(key.peer_ip, ip->daddr);
-	memcpy(&key.local_port, tcp, 2);
-	memcpy(&key.peer_port, tcp + 2, 2);
+	tp_set_ip4(key.local_ip, ip->saddr);
+	tp_set_ip4(key.peer_ip, ip->daddr);
+	key.local_port = wire_get16(tcp);
+	key.peer_port = wire_get16(tcp + 2);
 	c = conn_find(&s->conns, &key);
 	if (!c || (c->phase != CONN_FAST && c->phase != CONN_LINUX))
 		return false;

@@ -41,7 +41,7 @@ static void put_eth(struct wire_eth *eth, const struct made_flow *f, enum made_t
 
 static void put_ip(struct wire_ip *ip, const struct made_flow *f, enum made_to to, uint32_t len)
 {
-	__be32 local = key_ip4(f->key.local_ip), peer = key_ip4(f->key.peer_ip);
+	__be32 local = tp_ip4(f->key.local_ip), peer = tp_ip4(f->key.peer_ip);
 
 	*ip = (struct wire_ip){
 		.version_ihl = 0x45,
@@ -67,8 +67,8 @@ size_t made_build(const struct made_flow *f, enum made_to to, const struct made_
 	put_eth((void *)ret_frame, f, to);
 	put_ip(ip, f, to, WIRE_IP_LEN + tcp_len + s->len);
 	*tcp = (struct wire_tcp){
-		.sport = to == MADE_TO_WIRE ? f->key.local_port : f->key.peer_port,
-		.dport = to == MADE_TO_WIRE ? f->key.peer_port : f->key.local_port,
+		.sport = htons(to == MADE_TO_WIRE ? f->key.local_port : f->key.peer_port),
+		.dport = htons(to == MADE_TO_WIRE ? f->key.peer_port : f->key.local_port),
 		.seq = htonl(s->seq),
 		.ack = htonl(s->ack),
 		.doff = (uint8_t)(tcp_len / 4 << 4),

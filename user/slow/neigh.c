@@ -150,7 +150,7 @@ static void hand_back_of(struct slow *s, __be32 ip)
 	struct conn *c;
 
 	conn_each(&s->conns, c)
-		if (!ip || key_ip4(c->key.local_ip) == ip)
+		if (!ip || tp_ip4(c->key.local_ip) == ip)
 			handback_begin(s, c, TP_WHY_HANDED_BACK);
 }
 

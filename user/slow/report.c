@@ -146,12 +146,12 @@ void report_status(struct slow *s, struct text *t)
 	json_close(t, '}');
 }
 
-static void json_end(struct text *t, const char *key, const __be32 ip[4], __be16 port)
+static void json_end(struct text *t, const char *key, const uint8_t ip[16], uint16_t port)
 {
 	char addr[INET_ADDRSTRLEN], text[INET_ADDRSTRLEN + 8];
 
-	inet_ntop(AF_INET, &ip[3], addr, sizeof(addr));
-	snprintf(text, sizeof(text), "%s:%u", addr, ntohs(port));
+	inet_ntop(AF_INET, ip + 12, addr, sizeof(addr));
+	snprintf(text, sizeof(text), "%s:%u", addr, port);
 	json_str(t, key, text);
 }
 

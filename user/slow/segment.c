@@ -7,21 +7,14 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-void key_set_ip4(__be32 ip[4], __be32 addr)
-{
-	ip[0] = ip[1] = 0;
-	ip[2] = htonl(0xffff);
-	ip[3] = addr;
-}
-
 static void read_key(const struct wire_at *at, enum seg_from from, struct tp_flow_key *key)
 {
 	bool in = from == SEG_FROM_WIRE;
 
-	key_set_ip4(key->peer_ip, in ? at->ip->saddr : at->ip->daddr);
-	key_set_ip4(key->local_ip, in ? at->ip->daddr : at->ip->saddr);
-	key->peer_port = in ? at->tcp->sport : at->tcp->dport;
-	key->local_port = in ? at->tcp->dport : at->tcp->sport;
+	tp_set_ip4(key->peer_ip, in ? at->ip->saddr : at->ip->daddr);
+	tp_set_ip4(key->local_ip, in ? at->ip->daddr : at->ip->saddr);
+	key->peer_port = ntohs(in ? at->tcp->sport : at->tcp->dport);
+	key->local_port = ntohs(in ? at->tcp->dport : at->tcp->sport);
 }
 
 /* The option at @opt, of at most @left bytes: its length, 0 at the end of all of them. */

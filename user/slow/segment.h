@@ -50,8 +50,4 @@ void segment_set_window(uint8_t *frame, size_t len, uint16_t window, bool partia
  */
 bool segment_is_partial(const uint8_t *frame, size_t len);
 
-/* IPv4 of the address part of a key. */
-static inline __be32 key_ip4(const __be32 ip[4]) { return ip[3]; }
-void key_set_ip4(__be32 ip[4], __be32 addr);
-
 #endif

@@ -175,27 +175,27 @@ static bool key_of(const struct inet_diag_msg *m, struct tp_flow_key *key)
 	if (mapped && (m->id.idiag_src[0] || m->id.idiag_src[1] ||
 		       m->id.idiag_src[2] != htonl(0xffff)))
 		return false;
-	key_set_ip4(key->local_ip, m->id.idiag_src[mapped ? 3 : 0]);
-	key_set_ip4(key->peer_ip, m->id.idiag_dst[mapped ? 3 : 0]);
-	key->local_port = m->id.idiag_sport;
-	key->peer_port = m->id.idiag_dport;
+	tp_set_ip4(key->local_ip, m->id.idiag_src[mapped ? 3 : 0]);
+	tp_set_ip4(key->peer_ip, m->id.idiag_dst[mapped ? 3 : 0]);
+	key->local_port = ntohs(m->id.idiag_sport);
+	key->peer_port = ntohs(m->id.idiag_dport);
 	return true;
 }
 
 static bool is_wanted(const struct search *q, const struct inet_diag_msg *m,
 		      const struct tp_flow_key *key)
 {
-	return is_local(q, key->local_ip[3]) && has_inode(q, m->idiag_inode) &&
+	return is_local(q, tp_ip4(key->local_ip)) && has_inode(q, m->idiag_inode) &&
 	       conn_key_has_end(key, q->end) &&
-	       (!q->port || ntohs(key->local_port) == q->port || ntohs(key->peer_port) == q->port);
+	       (!q->port || key->local_port == q->port || key->peer_port == q->port);
 }
 
-static void add_end(struct text *t, const char *name, const __be32 ip[4], __be16 port)
+static void add_end(struct text *t, const char *name, const uint8_t ip[16], uint16_t port)
 {
 	char addr[INET_ADDRSTRLEN], text[INET_ADDRSTRLEN + 8];
 
-	inet_ntop(AF_INET, &ip[3], addr, sizeof(addr));
-	snprintf(text, sizeof(text), "%s:%u", addr, ntohs(port));
+	inet_ntop(AF_INET, ip + 12, addr, sizeof(addr));
+	snprintf(text, sizeof(text), "%s:%u", addr, port);
 	json_str(t, name, text);
 }
 
