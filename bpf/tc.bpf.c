@@ -19,8 +19,10 @@
  *  - A SYN is never translated. One that Linux sends, or answers with SYN-ACK, proves that
  *    the connection of this name in LINUX has ended.
  *  - We let pass by TC_ACT_UNSPEC: other filters on the NIC go on to be asked.
+ *  - What tp_nic_in counts but as TCI_OWN came from the wire, and so by XDP: hear.c relies on it.
  */
 #include <linux/bpf.h>
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 #include <stddef.h>
@@ -33,6 +35,8 @@
 /* Written by user space before load. */
 const volatile __u32 tp_nic_ifindex;
 const volatile __u32 tp_tap_ifindex;
+/* Written by user space at any time: the driver does not run XDP, which would take what is FAST. */
+__u32 tp_no_xdp;
 
 static __always_inline int pass(__u32 v)
 {
@@ -166,6 +170,12 @@ static __always_inline bool was_merged(const struct __sk_buff *skb)
 	return tp_generic && skb->len > TP_FRAME_MAX && daemon_alive(FIRST_QUEUE);
 }
 
+/* Nobody else takes it, and the slow path can. */
+static __always_inline bool stands_in_for_xdp(const struct pkt *p)
+{
+	return tp_no_xdp && !p->first_frag && daemon_alive(FIRST_QUEUE);
+}
+
 static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 {
 	struct tp_flow_key key;
@@ -190,6 +200,8 @@ static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 	case TP_FAST:
 		if (was_merged(skb))
 			return to_tap(TP_V_TCI_MERGED);
+		if (stands_in_for_xdp(p))
+			return to_tap(TP_V_TCI_NO_XDP);
 		return drop(TP_V_TCI_GUARD);
 	case TP_LINUX:
 		return linux_in(skb, p, v);
@@ -219,14 +231,14 @@ int tp_nic_in(struct __sk_buff *skb)
 
 	if (skb->mark == TP_MARK) {
 		skb->mark = 0;
-		return pass(TP_V_TCI_PASS);
+		return pass(TP_V_TCI_OWN);
 	}
 	skb_parse(skb, &p);
 	if (p.kind == PKT_TCP)
 		return tcp_in(skb, &p);
 	if (p.kind == PKT_ICMP_ERROR)
 		return icmp_in(skb, &p);
-	return pass(TP_V_TCI_PASS);
+	return pass(skb->pkt_type == PACKET_LOOPBACK ? TP_V_TCI_OWN : TP_V_TCI_PASS);
 }
 
 static __always_inline bool is_connecting(struct __sk_buff *skb)

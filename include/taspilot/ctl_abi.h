@@ -66,6 +66,7 @@ enum tp_ctl_type {
 	X(STRANGER,	"a program that is not under 'taspilot run' uses it")		\
 	X(BULK,		"it is a bulk transfer, which Linux carries (attach --bulk)")	\
 	X(IO_URING,	"its program uses io_uring")					\
+	X(NO_XDP,	"the driver does not run XDP any more; see taspilotd's log")	\
 	X(CLOSED_SIDE,	"it is being closed")						\
 	X(UNCLAIMED,	"no program claimed it: not run under 'taspilot run'")		\
 	X(INTERNAL,	"taspilotd failed; see its log")

@@ -279,6 +279,26 @@ static void the_first_fragment_of_a_flow_of_ours_is_stopped(void **state)
 	expect_in("a later one means nothing alone", PASS, TP_V_TCI_PASS);
 }
 
+static void where_xdp_is_not_run_its_segments_go_to_the_tap(void **state)
+{
+	(void)state;
+	lab_tc->bss->tp_no_xdp = 1;
+	lab_flow(TP_FAST, 0, 0);
+	from_wire((struct lab_spec){ .flags = ACK, .payload = 9 });
+	expect_in("FAST", TC_ACT_REDIRECT, TP_V_TCI_NO_XDP);
+	lab_heartbeat(STALE);
+	expect_in("no daemon", TC_ACT_SHOT, TP_V_TCI_GUARD);
+	lab_heartbeat(0);
+	from_wire((struct lab_spec){ .frag = MF, .flags = ACK, .payload = 64 });
+	expect_in("a fragment", TC_ACT_SHOT, TP_V_TCI_GUARD);
+	from_wire((struct lab_spec){ .flags = ACK, .payload = 9 });
+	lab_flow(TP_HOLD, 0, 0);
+	expect_in("HOLD", TC_ACT_REDIRECT, TP_V_TCI_HOLD);
+	lab_flow(TP_NONE, 0, 0);
+	expect_in("none", PASS, TP_V_TCI_PASS);
+	lab_tc->bss->tp_no_xdp = 0;
+}
+
 static void a_held_segment_is_lost_when_nobody_can_keep_it(void **state)
 {
 	(void)state;
@@ -789,6 +809,7 @@ int main(void)
 		TEST(the_longest_packets_are_noted_whole),
 		TEST(what_is_no_segment_of_it_is_not_noted),
 		TEST(the_first_fragment_of_a_flow_of_ours_is_stopped),
+		TEST(where_xdp_is_not_run_its_segments_go_to_the_tap),
 		TEST(a_held_segment_is_lost_when_nobody_can_keep_it),
 		TEST(ip_options_do_not_hide_a_flow),
 		TEST(a_flow_in_linux_is_translated_unless_it_is_a_syn),

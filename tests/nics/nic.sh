@@ -256,7 +256,52 @@ test_the_mtu_grows_to_jumbo_frames() {
 	jumbo=9000
 	ip -n server link set s0 mtu 9000 || skip "s0 knows no jumbo frames"
 	ip -n server link set s0 mtu 1500
-	disturbed mtu
+	attach server s0
+	transfer up mtu
+	transfer down mtu
+	in_ns server ip link show s0 | grep 'mtu 9000'
+	plain || wait_for xdp_is_heard_or_missed
+	plain || xdp_runs || xdp_comes_back
+	new_connections_are_fast
+	detach server s0
+}
+xdp_runs() { [ "$(tp_status server s0 xdp)" = true ]; }
+xdp_frames() {
+	in_ns server taspilot status --json |
+		jq '[.[0].verdicts | to_entries[] | select(.key | startswith("xdp_")) | .value] | add'
+}
+xdp_is_heard_or_missed() {
+	local before
+	before=$(xdp_frames)
+	in_ns client ping -c 1 -W 1 10.0.0.2
+	[ "$(xdp_frames)" -gt "$before" ] || not xdp_runs
+}
+# A driver that refuses XDP with such an MTU, and does not run what it has (vmxnet3): all is Linux's
+# until it is smaller.
+xdp_comes_back() {
+	local pid
+	accel pid server rpc_server --port 7001
+	wait_for listening server 7001
+	in_ns client rpc_client --addr 10.0.0.2 --port 7001 --conns 8 --secs 1
+	stop "$pid"
+	mtu 2
+	wait_for pinged_and_runs
+}
+pinged_and_runs() { in_ns client ping -c 1 -W 1 10.0.0.2 && xdp_runs; }
+
+# Linux before 6.3 asks of the MTU what XDP wants of it when XDP goes, too; what it complains of
+# is a guest's last case.
+test_a_nic_is_left_whose_mtu_has_grown() {
+	plain && return
+	local before
+	before=$(nic)
+	attach server s0
+	ip -n server link set s0 mtu 9000 || skip "s0 knows no jumbo frames"
+	detach server s0
+	in_ns server ip link show s0 | grep 'mtu 9000'
+	ip -n server link set s0 mtu 1500
+	diff <(echo "$before") <(nic)
+	new_nic_attaches
 }
 
 test_the_number_of_queues_changes() {

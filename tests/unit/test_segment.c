@@ -137,6 +137,22 @@ static void a_partial_checksum_is_known_and_left_alone(void **state)
 	assert_int_equal(ntohl(tcp->seq), 12346);
 }
 
+static void a_partial_checksum_is_made_whole(void **state)
+{
+	uint8_t frame[FRAME_ROOM];
+	uint32_t len = say(&(struct said){ .flags = WIRE_ACK, .seq = 1, .len = 11 }, frame);
+	struct wire_tcp *tcp = (void *)(frame + WIRE_ETH_LEN + WIRE_IP_LEN);
+	uint16_t whole = tcp->check;
+
+	(void)state;
+	tcp->check = wire_fold(wire_pseudo(htonl(PEER_IP), htonl(LOCAL_IP), len - 34));
+	segment_seal(frame, len);
+	assert_int_equal(tcp->check, whole);
+	frame[WIRE_ETH_LEN] = 0x4f;	/* its header is longer than it */
+	segment_seal(frame, WIRE_ETH_LEN + 40);
+	assert_int_equal(tcp->check, whole);
+}
+
 static void an_ack_number_without_the_flag_is_no_number(void **state)
 {
 	uint8_t frame[FRAME_ROOM];
@@ -177,6 +193,7 @@ int main(void)
 		cmocka_unit_test(renumbered_frames_have_good_checksums),
 		cmocka_unit_test(a_corrupt_frame_stays_corrupt),
 		cmocka_unit_test(a_partial_checksum_is_known_and_left_alone),
+		cmocka_unit_test(a_partial_checksum_is_made_whole),
 		cmocka_unit_test(an_ack_number_without_the_flag_is_no_number),
 		cmocka_unit_test(no_cut_frame_is_read),
 	};

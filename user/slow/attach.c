@@ -66,6 +66,8 @@ struct attach_private {
 	struct stranger_bpf *stranger;	/* NULL: this kernel cannot */
 	int links[8];			/* descriptors; what they attach is held by their pins */
 	uint32_t n_links;
+	int xdp_link;			/* the same of XDP, which may be set anew; -1: none */
+	bool spread;			/* the NIC's indirection table is ours */
 	uint16_t nonce[6];
 };
 
@@ -290,15 +292,21 @@ static void keep_link(struct attached *att, int fd)
 	att->private->links[att->private->n_links++] = fd;
 }
 
-/* The link @fd shall outlive us. Takes @fd also if that fails. */
-static int pin_link(struct attached *att, int fd, const char *leaf)
+/* The link @fd shall outlive us. */
+static int pin(const struct attached *att, int fd, const char *leaf)
 {
 	char path[160];
 	int n = pin_dir(att, path, sizeof(path));
 
-	keep_link(att, fd);
 	snprintf(path + n, sizeof(path) - (size_t)n, "/%s", leaf);
 	return bpf_obj_pin(fd, path);
+}
+
+/* Takes @fd also if that fails. */
+static int pin_link(struct attached *att, int fd, const char *leaf)
+{
+	keep_link(att, fd);
+	return pin(att, fd, leaf);
 }
 
 static bool find_cgroup2(char *path, size_t size)
@@ -481,14 +489,24 @@ static int attach_xdp(struct attached *att)
 	int fd = bpf_link_create(bpf_program__fd(att->private->xdp->progs.tp_xdp),
 				 att->nic.ifindex, BPF_XDP, &opts);
 
-	return fd < 0 ? fd : pin_link(att, fd, "xdp_link");
+	if (fd < 0)
+		return fd;
+	att->private->xdp_link = fd;
+	return pin(att, fd, "xdp_link");
+}
+
+static void close_xdp(struct attach_private *p)
+{
+	if (p->xdp_link >= 0)
+		close(p->xdp_link);
+	p->xdp_link = -1;
 }
 
 /* Not all queues are served: flows shall come by those that are. A NIC that cannot be told, or
  * was told otherwise by its administrator, brings some by the others: the slow way. After XDP,
  * because virtio forgets the table when that makes it set up its queues.
  */
-static int spread(const struct attached *att)
+static int spread(struct attached *att)
 {
 	const struct nic *n = &att->nic;
 	int err;
@@ -500,6 +518,7 @@ static int spread(const struct attached *att)
 		err = state_add(att->private->state_fd, "spread");
 	if (!err)
 		err = nic_spread(n->ifname, att->queues);
+	att->private->spread = !err;
 	if (err != -EOPNOTSUPP && err != -EBUSY)
 		return err ? log_err(err, "%s: cannot set its indirection table", n->ifname) : 0;
 	log_info("%s: %s; what arrives on queues %u to %u goes the slow way", n->ifname,
@@ -507,6 +526,26 @@ static int spread(const struct attached *att)
 			       : "it cannot be told which queues to use",
 		 att->queues, n->rx_queues - 1);
 	return 0;
+}
+
+int attach_xdp_anew(struct attached *att)
+{
+	struct attach_private *p = att->private;
+	int err;
+
+	undo_xdp(att->nic.ifname, att->nic.ifindex);
+	close_xdp(p);
+	err = attach_xdp(att);
+	if (err)
+		close_xdp(p);
+	else if (p->spread)
+		nic_spread(att->nic.ifname, att->queues);
+	return err;
+}
+
+void attach_without_xdp(struct attached *att, bool without)
+{
+	att->private->tc->bss->tp_no_xdp = without;
 }
 
 /* ---- all of it ---- */
@@ -518,6 +557,7 @@ static void close_all(struct attached *att)
 	for (uint32_t i = 0; i < p->n_links; i++)
 		close(p->links[i]);
 	p->n_links = 0;
+	close_xdp(p);
 	stranger_bpf__destroy(p->stranger);
 	release_bpf__destroy(p->release);
 	ask_bpf__destroy(p->ask);
@@ -664,6 +704,7 @@ static struct attached *alloc_attached(const struct nic *n)
 	att->tap_fd = -1;
 	att->private->state_fd = -1;
 	att->private->lock_fd = -1;
+	att->private->xdp_link = -1;
 	return att;
 }
 

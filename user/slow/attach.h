@@ -66,6 +66,10 @@ void detach_nic(struct attached *att);
 
 /* The NIC's MTU changed: the TAP's follows. 0 or -errno. */
 int attach_set_mtu(struct attached *att, uint32_t mtu);
+/* XDP off and on again, for a driver that has lost it (hear.c). 0 or -errno: there is none then. */
+int attach_xdp_anew(struct attached *att);
+/* tc ingress does XDP's part, slowly, or no more. */
+void attach_without_xdp(struct attached *att, bool without);
 /* The NIC's Ethernet address changed. */
 void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN]);
 
@@ -93,7 +97,8 @@ static inline int ask_linux(const struct attached *att, const struct tp_flow_key
 	return ask_after(att, key, TP_ASK_LOOK, ret_answer);
 }
 
-/* count.c: how often this verdict (enum tp_verdict) was come to. */
+/* count.c: how often this verdict (enum tp_verdict) was come to; one of these, @first to @last. */
 uint64_t verdict_count(const struct attached *att, uint32_t verdict);
+uint64_t verdict_counts(const struct attached *att, uint32_t first, uint32_t last);
 
 #endif

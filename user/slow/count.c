@@ -19,3 +19,12 @@ uint64_t verdict_count(const struct attached *att, uint32_t verdict)
 	free(per_cpu);
 	return sum;
 }
+
+uint64_t verdict_counts(const struct attached *att, uint32_t first, uint32_t last)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t v = first; v <= last; v++)
+		sum += verdict_count(att, v);
+	return sum;
+}

@@ -172,6 +172,7 @@ static void timer_ready(struct loop_source *src, uint32_t events)
 	ctl_expire(s);
 	bulk_run(s);
 	neigh_nudge(s);
+	hear_run(s);
 	go_on_leaving(s);
 }
 

@@ -220,6 +220,7 @@ static void on_link(struct slow *s, const struct nlmsghdr *h)
 	if (now == s->att->nic.mtu)
 		return;
 	attach_set_mtu(s->att, now);
+	hear_link_changed(&s->hear);
 	ask_mss(s);
 }
 

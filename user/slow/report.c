@@ -122,6 +122,7 @@ void report_status(struct slow *s, struct text *t)
 	json_str(t, "state", life_name(s->life));
 	json_str(t, "tap", s->att->tap);
 	json_str(t, "mode", s->att->native ? "native" : "skb");
+	json_bool(t, "xdp", !s->hear.acts);
 	json_bool(t, "zerocopy", fast_zerocopy(s->fast));
 	json_num(t, "queues", fast_threads(s->fast));
 	json_num(t, "uptime_s", (s->now_ns - s->started_ns) / NS_PER_S);

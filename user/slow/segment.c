@@ -131,6 +131,15 @@ void segment_renumber(uint8_t *frame, size_t len, uint32_t seq_add, uint32_t ack
 			renumber(tcp, opt + off + at_off, ack_add, partial);
 }
 
+void segment_seal(uint8_t *frame, size_t len)
+{
+	struct wire_at at;
+
+	if (wire_locate(frame, len, &at))
+		wire_tcp_seal(at.ip, (struct wire_tcp *)(frame + ((const uint8_t *)at.tcp - frame)),
+			      at.tcp_len);
+}
+
 bool segment_is_partial(const uint8_t *frame, size_t len)
 {
 	struct wire_at at;

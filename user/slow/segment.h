@@ -45,6 +45,9 @@ void segment_renumber(uint8_t *frame, size_t len, uint32_t seq_add, uint32_t ack
 /* Offer another window. The checksum follows likewise. */
 void segment_set_window(uint8_t *frame, size_t len, uint16_t window, bool partial);
 
+/* Compute the checksum of a frame that segment_is_partial(). */
+void segment_seal(uint8_t *frame, size_t len);
+
 /* The checksum field holds what a device is meant to complete. A sender in the same machine
  * leaves it so (veth, virtio); a whole checksum looks the same once in 2^16 frames.
  */

@@ -14,6 +14,7 @@
  *	region.c	memory shared with programs		apps.c	  programs
  *	ctl.c, why.c	the command's questions			neigh.c	  netlink
  *	bulk.c		bulk transfers that Linux carries better
+ *	hear.c		a driver that has lost our XDP program
  *
  * One thread, so nothing is locked. now_ns is read once for each event of the loop.
  */
@@ -32,6 +33,7 @@
 #include "conn.h"
 #include "ctl.h"
 #include "expire.h"
+#include "hear.h"
 #include "loop.h"
 #include "neigh.h"
 #include "region.h"
@@ -73,6 +75,7 @@ struct slow {
 	struct neigh neigh;
 	struct why why;
 	struct bulk bulk;
+	struct hear hear;
 };
 
 static inline bool slow_is_closing(const struct slow *s) { return s->life != SLOW_RUNNING; }

@@ -10,18 +10,22 @@
 #include "undo.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <linux/if_link.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include "check.h"
 #include "nic.h"
 #include "rundir.h"
 #include "state.h"
 #include "taspilot/ctl_abi.h"
+#include "xdpfeat.h"
 
 static void pin_path(char path[PATH_MAX], const char *ifname, const char *leaf)
 {
@@ -49,6 +53,35 @@ static void detach_link(const char *ifname, const char *leaf)
 		close(fd);
 	}
 	unlink(path);
+}
+
+/* Until Linux 6.3 virtio_net asks of the MTU what XDP wants of it when XDP goes, too. Nobody can refuse
+ * that a link goes: the kernel warns of it (bpf_xdp_link_release()), and the driver keeps the program.
+ * So an MTU that somebody has raised since the attach, beyond XDP's page, comes down for that
+ * moment. True, and @ret_nic, if it has to.
+ */
+static bool mtu_is_in_the_way(int ifindex, struct nic *ret_nic)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, q);
+	char ifname[IF_NAMESIZE];
+	uint64_t features;
+
+	return if_indextoname(ifindex, ifname) && !nic_read(ifname, ret_nic) &&
+	       ret_nic->mtu > CHECK_MTU_NATIVE && !strcmp(ret_nic->driver, "virtio_net") &&
+	       !bpf_xdp_query(ifindex, 0, &q) && q.attach_mode == XDP_ATTACHED_DRV &&
+	       xdpfeat_read(ifindex, &features) == -EOPNOTSUPP;
+}
+
+void undo_xdp(const char *ifname, int ifindex)
+{
+	struct nic n;
+	bool lower = ifindex && mtu_is_in_the_way(ifindex, &n);
+
+	if (lower)
+		nic_set_mtu(n.ifname, CHECK_MTU_NATIVE);
+	detach_link(ifname, "xdp_link");
+	if (lower)
+		nic_set_mtu(n.ifname, n.mtu);
 }
 
 static void remove_pins(const char *ifname)
@@ -94,7 +127,7 @@ int undo_changes(const char *ifname)
 	known = !state_read(ifname, &s);
 	elsewhere = known && s.netns != state_netns();
 
-	detach_link(ifname, "xdp_link");
+	undo_xdp(ifname, known && !elsewhere ? s.ifindex : 0);
 	detach_link(ifname, "tcx_in");
 	detach_link(ifname, "tcx_out");
 	detach_link(ifname, "release");

@@ -19,4 +19,7 @@ int undo_attach(const char *ifname);
 /* The same, but for the run directory: for a daemon that goes on. */
 int undo_changes(const char *ifname);
 
+/* XDP alone. @ifindex: where it is, 0 if that is not known. */
+void undo_xdp(const char *ifname, int ifindex);
+
 #endif

@@ -37,7 +37,11 @@
 #define LONG_FRAMES	256U		/* a flow that got more of them is bulk */
 #define BUSY_SPINS	10000
 
-static void inject(struct slow *s, struct conn *c, const uint8_t *frame, uint32_t len)
+/* The thread verifies checksums. Linux leaves that open of frames which it has merged; so do senders,
+ * where partial_csum says so and the thread knows.
+ */
+static void inject(struct slow *s, struct conn *c, const struct virtio_net_hdr *vnet,
+		   uint8_t *frame, uint32_t len)
 {
 	struct fast_cmd cmd = {
 		.kind = FAST_CMD_INJECT,
@@ -45,6 +49,8 @@ static void inject(struct slow *s, struct conn *c, const uint8_t *frame, uint32_
 		.frame = { .data = frame, .len = len },
 	};
 
+	if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM && !s->att->nic.partial_csum)
+		segment_seal(frame, len);
 	fast_send(s->fast, c->thread, &cmd);	/* full: lost, and repeated by the peer */
 }
 
@@ -81,7 +87,7 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 		return;
 	case CONN_FAST:
 		/* Also one that is to leave: it cannot before its holes are filled. */
-		inject(s, c, frame, len);
+		inject(s, c, vnet, frame, len);
 		if (is_better_off_in_linux(s, c, len))
 			handback_begin(s, c, TP_WHY_HANDED_BACK);
 		return;

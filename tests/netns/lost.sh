@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A driver that runs our XDP program no more: connections go on, and are fast again as soon as
+# that is possible. No veth loses it by itself, so an administrator takes it away by force.
+#
+#       client                        server
+#   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
+#                                   taspilot attached here
+. "$(dirname "$0")/lib.sh"
+plain && skip "there is no XDP to be lost"
+need socat talk bpftool jq
+
+link client c0 10.0.0.1/24  server s0 10.0.0.2/24
+attach server s0
+
+after_each() { in_ns server ip link set s0 xdpgeneric off; }
+
+# serve PORT - an echo server for one connection, and a client that talks to it
+serve() {
+	accel served server socat "TCP-LISTEN:$1,reuseaddr,nodelay" PIPE
+	wait_for listening server "$1"
+	coproc C { exec nsenter --net=/run/netns/client socat - "TCP:10.0.0.2:$1,nodelay"; }
+	say "it begins"
+}
+say() {
+	local got
+	echo "$1" >&"${C[1]}"
+	read -r -t 60 got <&"${C[0]}" || { echo "no answer to '$1'"; return 1; }
+	is "$1" "$got"
+}
+hang_up() { local p=$C_PID; exec {C[1]}>&-; wait "$p" || true; wait_for gone "$served"; }
+flows_are() { [ "$(tp_status server s0 flows)" = "$1" ]; }
+verdict() { in_ns server taspilot status --json | jq ".[0].verdicts.$1"; }
+take_xdp_away() { bpftool link detach pinned /sys/fs/bpf/taspilot/s0/xdp_link; }
+xdp_is_ours() { in_ns server ip -d link show s0 | grep -q 'xdp .*tp_xdp'; }
+# something arrives, and XDP has seen it
+runs() { [ "$(tp_status server s0 xdp)" = true ]; }
+heard() { in_ns client ping -c 1 -W 1 10.0.0.2 && runs; }
+
+missed_and_set() { in_ns client ping -c 1 -W 1 10.0.0.2 && xdp_is_ours; }
+
+test_it_is_set_anew_and_no_connection_is_lost() {
+	serve 8001
+	wait_for flows_are 1
+	take_xdp_away
+	say "nobody takes this"
+	wait_for missed_and_set
+	wait_for heard
+	say "and this is fast"
+	flows_are 1
+	hang_up
+	serve 8002
+	wait_for flows_are 1
+	hang_up
+	nothing_left server s0
+}
+
+test_while_it_cannot_be_set_connections_are_linuxs() {
+	local obj pid
+	obj=$(find /usr/lib -name xdp-dispatcher.o 2>/dev/null | head -n 1)
+	[ -n "$obj" ] || skip "no XDP program at hand"
+	serve 8003
+	wait_for flows_are 1
+	pid=$(daemon_pid s0)
+	: >/run/taspilot/s0/log
+	kill -STOP "$pid"
+	take_xdp_away
+	in_ns server ip link set s0 xdpgeneric obj "$obj" sec xdp || { kill -CONT "$pid"; skip "it does not load"; }
+	kill -CONT "$pid"
+	say "somebody else sees this"
+	wait_for said_and_flows_are_none
+	say "Linux carries this"
+	a_new_connection_is_linuxs
+	in_ns server ip link set s0 xdpgeneric off
+	wait_for heard
+	say "still Linux"
+	hang_up
+	serve 8004
+	wait_for flows_are 1
+	hang_up
+	nothing_left server s0
+}
+said_and_flows_are_none() { in_ns client ping -c 1 -W 1 10.0.0.2 && flows_are 0; }
+a_new_connection_is_linuxs() {
+	local pid
+	start pid client talk listen=8005 accept recv=5 send=5 eof close
+	wait_for listening client 8005
+	accel_in server talk connect=10.0.0.1:8005 send=5 recv=5 shutwr eof close
+	wait "$pid"
+	in_ns server taspilot status --json | grep -q '"NO_XDP"' || { in_ns server taspilot status --json; return 1; }
+}
+
+# What Linux hears of its own multicast comes past XDP, and tells nothing of the driver.
+test_our_own_multicast_is_not_the_wires() {
+	local before i
+	before=$(verdict tci_own)
+	: >/run/taspilot/s0/log
+	for i in 1 2 3 4 5 6 7 8; do
+		echo "$i" | in_ns server socat - UDP4-DATAGRAM:239.1.1.1:5000,bind=:5000,ip-add-membership=239.1.1.1:10.0.0.2,ip-multicast-if=10.0.0.2
+		wait_for own_are $((before + i))
+		sleep 0.25
+	done
+	fails grep 'no more' /run/taspilot/s0/log
+	xdp_is_ours
+}
+own_are() { [ "$(verdict tci_own)" -ge "$1" ]; }
+
+run_tests

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * hear.c - does the driver still run our XDP program? If not, connections in FAST stand still:
+ * XDP does not take their segments, and tc ingress must not let them pass.
+ *
+ * vmxnet3 (seen on Linux 6.12) runs none after a change of the MTU, until the program is taken off and
+ * put there again; to replace it (bpf_link_update) is not enough. Who has the rights can take a link's
+ * program away, too. There is no telling from outside, for the NIC still says that it is there. But each
+ * frame that comes to tc ingress has met XDP before, and both count. So where several looks find
+ * new frames at tc, and none of them one at XDP, it is not run:
+ *
+ *	tc ingress takes the frames of flows in FAST to the TAP	 slow, but they are told what came
+ *	XDP is taken off and set anew				 this takes the link down for a moment in some
+ *								 drivers, so once only
+ *	it does not help, or is not possible			 flows go back to Linux, none is claimed
+ *	XDP counts a frame, after any of these			 all is as ever
+ *
+ * A look may find frames that have been at XDP before the last one, and are at tc now: hence several,
+ * LOOK_NS apart. Where it could not be set (vmxnet3 refuses large MTUs, another program was quicker)
+ * that is tried again, more and more seldom, and after the next change of the MTU at once.
+ */
+#include "hear.h"
+
+#include "../common/log.h"
+#include "handback.h"
+#include "slow.h"
+
+#define LOOK_NS		(NS_PER_S / 5)
+#define LOOKS		3U
+#define DOUBLINGS	5U		/* and no more: once in 20 s at least, while frames come */
+
+bool hear_look(struct hear *h, uint64_t xdp, uint64_t tc)
+{
+	uint32_t doublings = h->acts < DOUBLINGS ? h->acts : DOUBLINGS;
+
+	if (xdp != h->xdp)
+		h->looks = h->acts = 0;
+	else if (tc != h->tc)
+		h->looks++;
+	h->xdp = xdp;
+	h->tc = tc;
+	if (h->looks < LOOKS << doublings)
+		return false;
+	h->looks = 0;
+	h->acts++;
+	return true;
+}
+
+void hear_link_changed(struct hear *h)
+{
+	h->set = false;
+	if (h->acts)
+		h->acts = 1;
+}
+
+static void take_all_back(struct slow *s)
+{
+	struct conn *c;
+
+	conn_each(&s->conns, c)
+		handback_begin(s, c, TP_WHY_NO_XDP);
+}
+
+static void not_heard(struct slow *s)
+{
+	const char *ifname = s->att->nic.ifname;
+	struct hear *h = &s->hear;
+	int err = 0;
+
+	attach_without_xdp(s->att, true);
+	if (h->acts == 1)
+		log_warn("%s: the driver runs our XDP program no more: setting it anew", ifname);
+	if (h->set) {
+		if (!h->lost)
+			log_warn("%s: that has not helped: connections are Linux's", ifname);
+		h->lost = true;
+	} else {
+		err = attach_xdp_anew(s->att);
+		if (err && !h->lost)
+			log_err(err, "%s: cannot set XDP anew: connections are Linux's", ifname);
+		h->set = !err;
+		h->lost |= err != 0;
+	}
+	if (h->lost)
+		take_all_back(s);
+}
+
+static void heard(struct slow *s)
+{
+	log_info("%s: the driver runs our XDP program again", s->att->nic.ifname);
+	attach_without_xdp(s->att, false);
+	s->hear.set = s->hear.lost = false;
+}
+
+void hear_run(struct slow *s)
+{
+	struct hear *h = &s->hear;
+	bool was_silent = h->acts;
+	uint64_t tc;
+
+	if (s->now_ns - h->looked_ns < LOOK_NS)
+		return;
+	h->looked_ns = s->now_ns;
+	/* tc first: who is counted there has been counted by XDP */
+	tc = verdict_counts(s->att, TP_V_TCI_GUARD, TP_V_TCI_PASS);
+	if (tc == h->tc && !was_silent)
+		return;
+	if (hear_look(h, verdict_counts(s->att, TP_V_XDP_FAST, TP_V_XDP_PASS_OTHER), tc))
+		not_heard(s);
+	else if (was_silent && !h->acts)
+		heard(s);
+}
