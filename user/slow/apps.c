@@ -102,7 +102,7 @@ static int open_process(pid_t pid)
 /* The kernel shall know it by a number. False: it has an io_uring. */
 static bool introduce(struct slow *s, struct app *a)
 {
-	int pidfd = s->att->stranger_hook ? open_process(a->pid) : -1;
+	int pidfd = s->att->uring_hook ? open_process(a->pid) : -1;
 	uint32_t has = 0;
 
 	if (pidfd < 0)

@@ -364,7 +364,8 @@ static void try_release(struct attached *att)
 			att->nic.ifname);
 }
 
-static int load_stranger(struct attached *att)
+/* @calls: hook the kernel's functions; else its tracepoint alone, which tells of io_uring. */
+static int load_stranger(struct attached *att, bool calls)
 {
 	char path[128];
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = path);
@@ -375,31 +376,33 @@ static int load_stranger(struct attached *att)
 	s = att->private->stranger = stranger_bpf__open_opts(&opts);
 	if (!s)
 		return -errno;
+	bpf_program__set_autoload(s->progs.tp_recvmsg, calls);
+	bpf_program__set_autoload(s->progs.tp_splice_read, calls);
+	bpf_program__set_autoload(s->progs.tp_poll, calls);
 	err = stranger_bpf__load(s);
 	if (!err)
 		err = stranger_bpf__attach(s);
-	if (err)
+	if (err) {
+		stranger_bpf__destroy(s);
+		att->private->stranger = NULL;
 		return err;
+	}
 	att->tasks_fd = bpf_map__fd(s->maps.tp_tasks);
 	att->urings_fd = bpf_map__fd(s->maps.tp_urings);
 	return 0;
 }
 
 /* Its links are not pinned: without a daemon there is nobody to tell. A kernel without ftrace
- * has no place for it, nor has a container on some (traced.h); what a program without the shim
+ * has no place for most of it, nor has a container on some (traced.h); what a program without the shim
  * does is then noticed when it writes. That is no news at each attach: the log has it once we are
  * ready, and `status` and `doctor` say so.
  */
 static void try_stranger(struct attached *att)
 {
-	int err = traced_may_die_here() ? load_stranger(att) : -EDEADLK;
-
-	att->stranger_hook = !err;
-	if (!err)
-		return;
-	stranger_bpf__destroy(att->private->stranger);
-	att->private->stranger = NULL;
-	att->stranger_err = err;
+	att->stranger_err = traced_may_die_here() ? load_stranger(att, true) : -EDEADLK;
+	att->stranger_hook = !att->stranger_err;
+	att->uring_hook = att->stranger_hook ||
+			  (att->stranger_err != -EDEADLK && !load_stranger(att, false));
 }
 
 static int attach_filter(struct attached *att, enum tc_dir dir, int prog_fd)

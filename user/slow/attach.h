@@ -54,6 +54,7 @@ struct attached {
 	bool release_hook;		/* cgroup/sock_release is attached */
 	bool stranger_hook;		/* programs that use a socket past the shim are noticed */
 	int stranger_err;		/* else why not */
+	bool uring_hook;		/* programs that make an io_uring are */
 	int tasks_fd, urings_fd;	/* if so: maps of stranger.bpf.c, by pidfd */
 	char run_dir[108];		/* /run/taspilot/<ifname>, made by us, mode 0755 */
 	struct attach_private *private;

@@ -127,6 +127,7 @@ void report_status(struct slow *s, struct text *t)
 	json_num(t, "queues", fast_threads(s->fast));
 	json_num(t, "uptime_s", (s->now_ns - s->started_ns) / NS_PER_S);
 	json_bool(t, "strangers", s->att->stranger_hook);
+	json_bool(t, "io_uring", s->att->uring_hook);
 	json_num(t, "flows", s->conns.in[CONN_FAST] + s->conns.in[CONN_BACK]);
 	json_num(t, "connections", s->conns.count);
 	json_num(t, "segments_fast_rx", f.rx_segments);
