@@ -148,6 +148,19 @@ static __always_inline void tell_socket(struct tp_answer *a, struct tcp_sock *tp
 	a->busy = sk->sk_lock.owned || sk->sk_backlog.len;
 }
 
+/* Its program wants to hear things with the bytes, or of them, that only Linux's stack says. The shim sees
+ * who asks for that on a connection of ours; here is what was asked for earlier, or of the listener.
+ */
+static __always_inline bool tells_more(struct tcp_sock *tp)
+{
+	struct sock *sk = &tp->inet_conn.icsk_inet.sk;
+
+	return sk->__sk_common.skc_flags &
+		       1UL << bpf_core_enum_value(enum sock_flags, SOCK_RCVTSTAMP) ||
+	       sk->sk_tsflags || sk->sk_peek_off >= 0 || BPF_CORE_READ(sk, sk_wq, fasync_list) ||
+	       BPF_CORE_READ_BITFIELD_PROBED(tp, recvmsg_inq);
+}
+
 /* Anything that the fast path does not do, or that looks at bytes it would not see. */
 static __always_inline bool is_odd(struct tcp_sock *tp)
 {
@@ -167,7 +180,7 @@ static __always_inline bool is_odd(struct tcp_sock *tp)
 		return true;
 	return BPF_CORE_READ_BITFIELD_PROBED(tp, repair) || tp->urg_data ||
 	       tp->ecn_flags & ECN_ACCURATE || tp->inet_conn.icsk_ulp_ops ||
-	       inet->sk.sk_filter || inet->inet_opt;
+	       inet->sk.sk_filter || inet->inet_opt || tells_more(tp);
 }
 
 static __always_inline void tell(struct tp_answer *a, struct tcp_sock *tp)

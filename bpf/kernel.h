@@ -47,6 +47,7 @@ struct sock_common {
 	unsigned char skc_state;
 	possible_net_t skc_net;
 	atomic64_t skc_cookie;
+	unsigned long skc_flags;
 	__u32 skc_tw_rcv_nxt;			/* in TIME_WAIT */
 };
 
@@ -69,8 +70,20 @@ struct dst_entry {
 	unsigned long _metrics;		/* of an array of __u32; its two lowest bits are flags */
 };
 
+enum sock_flags {
+	SOCK_RCVTSTAMP,			/* the number is the kernel's; it is asked for at load */
+};
+
+struct fasync_struct;
+struct socket_wq {
+	struct fasync_struct *fasync_list;
+};
+
 struct sock {
 	struct sock_common __sk_common;
+	__u32 sk_tsflags;
+	int sk_peek_off;
+	struct socket_wq *sk_wq;
 	socket_lock_t sk_lock;
 	struct {
 		int len;
@@ -147,6 +160,7 @@ struct tcp_sock {
 	__u8 ecn_flags;
 	__u8 nonagle : 4;
 	__u8 repair : 1;
+	__u8 recvmsg_inq : 1;
 	__u8 tcp_usec_ts : 1;
 	bool is_mptcp;
 	struct tcp_options_received rx_opt;

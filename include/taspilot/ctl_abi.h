@@ -56,7 +56,7 @@ enum tp_ctl_type {
 	X(NETNS,	"the socket is in another network namespace")			\
 	X(STATE,	"the connection is not established")				\
 	X(BUSY,		"data was in flight at the claim")				\
-	X(OPTIONS,	"it uses something that only Linux does (MPTCP, MD5, AO, ULP)")	\
+	X(OPTIONS,	"it uses something that only Linux does (MPTCP, ULP, time stamps...)")	\
 	X(FULL,		"no free slot")							\
 	X(CLOSING,	"taspilot is being detached")					\
 	X(FAMILY,	"it is no IPv4 TCP connection")					\

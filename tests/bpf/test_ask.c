@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <linux/bpf.h>
 #include <linux/filter.h>
+#include <linux/net_tstamp.h>
 #include <linux/tcp.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -375,6 +376,40 @@ static void what_only_linux_can_do_is_odd(void **state)
 	close_pair(&p);
 }
 
+static void what_only_linux_can_say_is_odd(void **state)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{ SOL_SOCKET, SO_TIMESTAMP, 1 },
+		{ SOL_SOCKET, SO_TIMESTAMPNS, 1 },
+		{ SOL_SOCKET, SO_TIMESTAMPING, SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE },
+		{ SOL_SOCKET, SO_PEEK_OFF, 0 },	/* of TCP since 6.9 */
+		{ IPPROTO_TCP, TCP_INQ, 1 },
+	};
+	struct pair p;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(options); i++) {
+		connect_pair(&p, AF_INET);
+		assert_false(ask_server(&p).odd);
+		if (!setsockopt(p.server, options[i].level, options[i].name, &options[i].value,
+				sizeof(int)))
+			assert_true(ask_server(&p).odd);
+		else
+			assert_int_equal(options[i].name, SO_PEEK_OFF);
+		assert_false(ask_client(&p).odd);
+		close_pair(&p);
+	}
+
+	connect_pair(&p, AF_INET);
+	must(!fcntl(p.server, F_SETOWN, getpid()) && !fcntl(p.server, F_SETFL, O_ASYNC), "O_ASYNC");
+	assert_true(ask_server(&p).odd);
+	must(!fcntl(p.server, F_SETFL, 0), "F_SETFL");
+	assert_false(ask_server(&p).odd);
+	close_pair(&p);
+}
+
 static void the_states_of_closing_are_told_time_wait_included(void **state)
 {
 	struct tp_answer a;
@@ -730,6 +765,7 @@ int main(void)
 		TEST(what_an_administrator_decided_comes_with_it),
 		TEST(cork_and_ttl_and_pacing_are_seen),
 		TEST(what_only_linux_can_do_is_odd),
+		TEST(what_only_linux_can_say_is_odd),
 		TEST(the_states_of_closing_are_told_time_wait_included),
 		TEST(one_that_becomes_a_time_wait_is_found_at_each_moment),
 		TEST(a_listener_and_a_stranger_are_no_connections),

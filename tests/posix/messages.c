@@ -437,7 +437,7 @@ CASE(zerocopy_that_came_from_the_listener)
 	close(c);
 }
 
-CASE(timestamps_come_with_messages)
+static void stamps(int fd)
 {
 	char control[256];
 	struct msghdr m = {
@@ -446,18 +446,36 @@ CASE(timestamps_come_with_messages)
 	};
 	struct cmsghdr *h;
 
-	set_int(s, SOL_SOCKET, SO_TIMESTAMP, 1);
 	for (int i = 0; i < 3000; i++) {	/* Linux begins to stamp a little later */
 		struct done d;
 
 		quiet_order(SEND, 10, 0, &d);
 		m.msg_controllen = sizeof(control);
-		if (recvmsg(s, &m, 0) != 10 || CMSG_FIRSTHDR(&m))
+		if (recvmsg(fd, &m, 0) != 10 || CMSG_FIRSTHDR(&m))
 			break;
 		sleep_ms(10);
 	}
 	h = CMSG_FIRSTHDR(&m);
 	say("level %d, type %d", h ? h->cmsg_level : -1, h ? h->cmsg_type : -1);
+}
+
+CASE(timestamps_come_with_messages)
+{
+	set_int(s, SOL_SOCKET, SO_TIMESTAMP, 1);
+	stamps(s);
+}
+
+CASE(timestamps_that_were_asked_for_on_the_listener)
+{
+	int port, l = listen_on(NULL, &port), c;
+
+	set_int(l, SOL_SOCKET, SO_TIMESTAMP, 1);
+	peer(CLOSE, 0);
+	peer(CONNECT, port);
+	c = accept(l, NULL, NULL);
+	stamps(c);
+	close(c);
+	close(l);
 }
 
 CASE(how_much_is_left_comes_with_messages)
