@@ -315,6 +315,25 @@ static void what_fills_holes_leaves_alone_at_a_low_rate(void **state)
 	rig_free(r);
 }
 
+/* The path reorders, so what is missing has its time; nothing is acknowledged when that is over. */
+static void what_a_timer_finds_lost_is_counted(void **state)
+{
+	struct rig *r = with_bbr();
+
+	(void)state;
+	r->tcp.flags |= T_REORDERED;
+	rig_write(r, 10000);
+	send_all(r);
+	rig_sack(r, 0, 2000, 10000);
+	assert_int_equal(r->tcp.lost_ever, 0);
+	assert_int_equal(r->tcp.rtx_kind, TCP_RTX_REORDER);
+	r->now = tcp_deadline(&r->tcp);
+	tcp_timer(&r->tcp, r->now);
+	assert_int_equal(r->tcp.lost, 2000);
+	assert_int_equal(r->tcp.lost_ever, 2000);
+	rig_free(r);
+}
+
 static void a_loss_leaves_bbrs_window_alone_but_for_what_was_lost(void **state)
 {
 	struct rig *r = with_bbr();
@@ -399,6 +418,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_pauses_is_noticed),
 		cmocka_unit_test(a_program_that_waits_for_room_does_not_pause),
 		cmocka_unit_test(what_fills_holes_leaves_alone_at_a_low_rate),
+		cmocka_unit_test(what_a_timer_finds_lost_is_counted),
 		cmocka_unit_test(a_loss_leaves_bbrs_window_alone_but_for_what_was_lost),
 		cmocka_unit_test(another_congestion_control_takes_over_at_any_time),
 		cmocka_unit_test(options_that_change_take_effect),

@@ -40,7 +40,7 @@ struct cc_ack {
  */
 struct cc_rate {
 	uint32_t acked, lost;		/* by this ACK */
-	uint32_t delivered;		/* of the whole connection, modulo 2^32 */
+	uint32_t delivered, lost_ever;	/* of the whole connection, modulo 2^32; timers find losses too */
 	uint32_t since;			/* delivered when what this ACK covers was sent */
 	uint32_t interval_us;		/* in which delivered - since arrived; 0: no sample */
 	uint32_t in_flight;		/* segments, after this ACK */

@@ -68,7 +68,7 @@ struct bbr {
 	uint32_t prior_cwnd;		/* to return to after recovery or PROBE_RTT */
 	uint32_t epoch_acked;
 	uint32_t extra[2];		/* bytes: most that came beyond what was expected */
-	uint32_t police_delivered, police_lost, lost;
+	uint32_t police_delivered, police_lost;
 	uint8_t mode, phase;
 	uint8_t prev;			/* enum cc_state of the last ACK */
 	uint8_t full_rounds, extra_rounds, extra_at, police_rounds;
@@ -205,7 +205,7 @@ static void police_interval(struct bbr *b, const struct cc_ack *a, const struct 
 {
 	b->police_ns = a->now_ns;
 	b->police_delivered = r->delivered;
-	b->police_lost = b->lost;
+	b->police_lost = r->lost_ever;
 	b->police_rounds = 0;
 }
 
@@ -263,7 +263,7 @@ static void police_sample(struct bbr *b, const struct cc_ack *a, const struct cc
 		police_reset(b);
 		return;
 	}
-	lost = b->lost - b->police_lost;
+	lost = r->lost_ever - b->police_lost;
 	delivered = r->delivered - b->police_delivered;
 	seconds = (double)(a->now_ns - b->police_ns) / 1e9;
 	if (b->police_rounds < POLICE_ROUNDS || !r->lost || !delivered ||
@@ -526,7 +526,6 @@ static void control(struct cc *c, const struct cc_ack *a, const struct cc_rate *
 {
 	struct bbr *b = bbr(c);
 
-	b->lost += r->lost;
 	update_bw(b, a, r);
 	update_extra(c, a, r);
 	update_phase(c, a, r);

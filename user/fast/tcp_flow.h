@@ -161,6 +161,7 @@ struct tcp {
 	uint32_t delivered;		/* so many have arrived at the peer, modulo 2^32 */
 	uint32_t delivered_at;		/* when that last grew */
 	uint32_t first_sent;		/* when what arrived last was sent */
+	uint32_t lost_ever;		/* bytes that were deemed lost, by an ACK or a timer, modulo 2^32 */
 	uint32_t app_mark;		/* cc.app_limited until so many are delivered */
 	bool tx_filled;			/* the program wrote until there was hardly room */
 

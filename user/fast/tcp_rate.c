@@ -96,6 +96,7 @@ void tcp_rate_control(struct tcp *t, const struct cc_ack *c, const struct tcp_ac
 	struct cc_rate r = {
 		.acked = a->delivered,
 		.lost = a->lost,
+		.lost_ever = t->lost_ever,
 		.since = a->since,
 		.app_limited = a->app_limited,
 		.pace_at_ns = t->pace_at,

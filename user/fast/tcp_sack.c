@@ -477,6 +477,7 @@ void tcp_board_resent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_
 static uint32_t lose(struct tcp *t, struct tcp_rec *r)
 {
 	set_flags(t, r, (uint8_t)((r->flags & ~R_RTX) | R_LOST));
+	t->lost_ever += rec_len(r);
 	return rec_len(r);
 }
 
