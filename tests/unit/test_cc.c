@@ -133,6 +133,43 @@ static void cubic_grows_a_twentieth_until_it_knows_a_maximum(void **state)
 	assert_in_range(c.cwnd, 1100, 1103);
 }
 
+/* It was reordering: the curve is the one of before, at once and later. */
+static void cubic_forgets_a_maximum_that_was_none(void **state)
+{
+	struct cc a = start("cubic", 1000, 500), b;
+	uint32_t cwnd;
+
+	(void)state;
+	for (uint64_t known = 0; known < 2; known++) {
+		if (known)
+			a.cwnd = a.ops->ssthresh(&a, CC_CUT_LOSS);
+		for (uint64_t i = 1; i <= 5; i++)
+			round_trip(&a, (1000 + known * 1000 + i * 20) * MS);
+		b = a;
+		cwnd = b.cwnd;
+		b.cwnd = b.ops->ssthresh(&b, CC_CUT_LOSS);
+		b.ops->undo(&b);
+		b.cwnd = cwnd;
+		for (uint64_t i = 6; i <= 30; i++) {
+			round_trip(&a, (1000 + known * 1000 + i * 20) * MS);
+			round_trip(&b, (1000 + known * 1000 + i * 20) * MS);
+		}
+		assert_int_equal(a.cwnd, b.cwnd);
+	}
+}
+
+static void a_timeout_leaves_cubic_nothing_to_return_to(void **state)
+{
+	struct cc a = start("cubic", 1000, 500), b;
+
+	(void)state;
+	a.cwnd = a.ops->ssthresh(&a, CC_CUT_TIMEOUT);
+	a.ops->timeout(&a, 1000 * MS);
+	b = a;
+	b.ops->undo(&b);
+	assert_memory_equal(a.priv, b.priv, sizeof(a.priv));
+}
+
 static void cubic_stands_still_while_the_program_does(void **state)
 {
 	struct cc a = start("cubic", 1000, 500), b;
@@ -309,6 +346,8 @@ int main(void)
 		cmocka_unit_test(cubic_is_back_at_its_maximum_after_k),
 		cmocka_unit_test(cubic_is_never_slower_than_reno),
 		cmocka_unit_test(cubic_grows_a_twentieth_until_it_knows_a_maximum),
+		cmocka_unit_test(cubic_forgets_a_maximum_that_was_none),
+		cmocka_unit_test(a_timeout_leaves_cubic_nothing_to_return_to),
 		cmocka_unit_test(cubic_stands_still_while_the_program_does),
 		cmocka_unit_test(a_long_train_of_acks_ends_slow_start),
 		cmocka_unit_test(acks_that_come_apart_are_no_train),

@@ -6,7 +6,9 @@
  * slowly around w_max, then on. Where Reno would be faster (short round trips), Reno's window
  * is taken. While no maximum is known (slow start ended by itself, or a timeout forgot it) the curve
  * would be flat: a twentieth a round trip then, as Linux. Windows count segments; the fraction below
- * one is kept in @part.
+ * one is kept in @part. A reduction that proves needless leaves no maximum behind (RFC 9438 4.9): the
+ * curve of before goes on. (In Linux it does not, and a window that a reordering path cut in slow start is
+ * hardly ever larger again.)
  *
  * Slow start ends before the queue overflows, by two signs. The ACKs of a round trip come as a
  * train as long as half the smallest round trip: the path is full, Linux's HyStart stops there,
@@ -41,13 +43,17 @@ struct cubic {
 	double w_max, k, origin;	/* segments, seconds, segments */
 	double w_reno, part;
 
+	/* the same before the last reduction, if @undoable */
+	uint64_t prior_epoch_ns;
+	double prior_w_max, prior_k, prior_origin, prior_w_reno;
+
 	/* this round trip of slow start, and the one before */
 	uint64_t round_ns, last_ack_ns;
 	uint32_t round_end, round_min_us, last_min_us;
 	uint32_t css_min_us;		/* of the round trip that seemed longer */
 	uint32_t css_acked;		/* in conservative slow start, not yet counted */
 	uint8_t samples, css_rounds;
-	bool in_round, css, done;
+	bool in_round, css, done, undoable;
 };
 
 _Static_assert(sizeof(struct cubic) <= CC_PRIV, "cubic's state");
@@ -200,12 +206,37 @@ static void acked(struct cc *c, const struct cc_ack *a)
 		avoid(c, a, left);
 }
 
+static void keep_curve(struct cubic *q)
+{
+	q->prior_epoch_ns = q->epoch_ns;
+	q->prior_w_max = q->w_max;
+	q->prior_k = q->k;
+	q->prior_origin = q->origin;
+	q->prior_w_reno = q->w_reno;
+	q->undoable = true;
+}
+
+static void undo(struct cc *c)
+{
+	struct cubic *q = cubic(c);
+
+	if (!q->undoable)
+		return;
+	q->undoable = false;
+	q->epoch_ns = q->prior_epoch_ns;
+	q->w_max = q->prior_w_max;
+	q->k = q->prior_k;
+	q->origin = q->prior_origin;
+	q->w_reno = q->prior_w_reno;
+}
+
 static uint32_t ssthresh(struct cc *c, enum cc_cut why)
 {
 	struct cubic *q = cubic(c);
 	double less = c->cwnd * BETA;
 
 	(void)why;
+	keep_curve(q);
 	q->epoch_ns = 0;
 	/* fast convergence: leave room for a newcomer */
 	q->w_max = c->cwnd < q->w_max ? c->cwnd * (1 + BETA) / 2 : c->cwnd;
@@ -227,5 +258,6 @@ const struct cc_ops cc_cubic = {
 	.acked = acked,
 	.ssthresh = ssthresh,
 	.timeout = init,
+	.undo = undo,
 	.restart = restart,
 };
