@@ -49,6 +49,26 @@ static void a_timer_fires_once_and_never_early(void **state)
 	}
 }
 
+/* A pair of segments takes 242 us at 100 Mbit/s. Flows whose turns are a tenth of that apart must not send
+ * at the same time.
+ */
+static void timers_a_few_microseconds_apart_fire_apart(void **state)
+{
+	struct timer_wheel w;
+	struct timer t[10] = { 0 };
+
+	(void)state;
+	wheel_init(&w, 1000);
+	for (uint64_t i = 0; i < 10; i++)
+		timer_set(&w, &t[i], 5000000 + i * 24000);
+	for (uint64_t i = 0; i < 10; i++) {
+		uint64_t soon = 5010000 + i * 24000;
+
+		assert_ptr_equal(wheel_pop(&w, soon), &t[i]);
+		assert_null(wheel_pop(&w, soon));
+	}
+}
+
 static void setting_again_moves_and_clearing_stops(void **state)
 {
 	struct timer_wheel w;
@@ -124,6 +144,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_timer_fires_once_and_never_early),
+		cmocka_unit_test(timers_a_few_microseconds_apart_fire_apart),
 		cmocka_unit_test(setting_again_moves_and_clearing_stops),
 		cmocka_unit_test(the_end_of_time_can_be_set),
 		cmocka_unit_test(many_timers_keep_their_times),

@@ -2,7 +2,8 @@
  *
  * timer.h - a hierarchical timer wheel with intrusive nodes; the clock is an argument.
  *
- * A tick is 2^16 ns (65 us). A timer lies at the level of the highest group of six bits in
+ * A tick is 2^13 ns (8 us): what several paced flows send in one tick leaves together, and of what
+ * comes together to a full queue more is lost than of what comes alone. A timer lies at the level of the highest group of six bits in
  * which its tick differs from the wheel's, so it moves down at most once a level, and a
  * bitmap a level says where the next one is: nothing is ever stepped through.
  *
@@ -17,9 +18,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TIMER_TICK_SHIFT	16
-#define TIMER_LEVELS		8	/* 6 bits each: all of 64-bit nanoseconds */
-#define TIMER_TICK_MAX		((1ULL << 48) - 1)
+#define TIMER_TICK_SHIFT	13
+#define TIMER_LEVELS		9	/* 6 bits each: all of 64-bit nanoseconds */
+#define TIMER_TICK_MAX		((1ULL << 51) - 1)
 #define TIMER_SLOTS		64
 
 struct timer {
