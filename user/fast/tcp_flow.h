@@ -30,8 +30,8 @@
 
 #define TCP_NEVER	(~0ULL)
 #define TCP_ACK_MIN_US	40000U		/* delayed ACK: Linux's TCP_ATO_MIN */
-#define TCP_NRANGE	6		/* runs of out-of-order bytes without a block of the pool */
-#define TCP_NREC	6		/* records of the scoreboard likewise */
+#define TCP_NRANGE	4		/* runs of out-of-order bytes without a block of the pool */
+#define TCP_NREC	4		/* records of the scoreboard likewise */
 #define TCP_NDSACK	4		/* copies to tell of, an ACK each */
 #define TCP_NCE		8		/* ACKs that tell exactly what had CE (RFC 8257) */
 
@@ -131,7 +131,8 @@ struct tcp {
 	uint8_t quickack;		/* ACKs still to send at once */
 
 	/* line 2: timers and acknowledging */
-	alignas(TP_LINE) uint64_t rtx_at, ack_at, push_at;
+	alignas(TP_LINE) uint64_t rtx_at;
+	uint64_t ack_at, push_at;
 	uint64_t rto_at;		/* when the retransmission timer is due, whatever rtx_at is */
 	uint64_t heard_ns;		/* last segment in */
 	uint64_t data_ns;		/* last data in */
