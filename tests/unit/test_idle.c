@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /* needs: user/fast/idle.c */
 /*
- * test_idle.c - when a fast thread spins, waits for a kick, or blocks.
+ * test_idle.c - when a fast thread spins, waits for a kick, naps, or blocks.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@ static uint64_t arrivals(struct idle *i, uint64_t at_ns, int n, uint64_t gap_us)
 {
 	for (; n; n--) {
 		at_ns += gap_us * US;
-		idle_worked(i, at_ns, true);
+		idle_worked(i, at_ns, 1);
 	}
 	return at_ns;
 }
@@ -97,7 +97,7 @@ static void a_program_that_never_answers_is_given_up(void **state)
 	assert_true(idle_gave_up(&i));
 	assert_int_equal(idle_next(&i, 2000 * US, IDLE_PROGRAM), IDLE_BLOCK);
 
-	idle_worked(&i, 3000 * US, false);
+	idle_worked(&i, 3000 * US, 0);
 	assert_false(idle_gave_up(&i));
 	assert_int_equal(idle_next(&i, 3001 * US, IDLE_PROGRAM), IDLE_WAIT_KICK);
 }
@@ -109,7 +109,7 @@ static uint64_t idle_time(struct idle *i, uint64_t *at_ns, uint64_t us)
 
 	for (; us; us--, *at_ns += US)
 		spun += idle_next(i, *at_ns, IDLE_NOBODY) == IDLE_SPIN;
-	idle_worked(i, *at_ns, true);
+	idle_worked(i, *at_ns, 1);
 	return spun;
 }
 
@@ -150,7 +150,7 @@ static uint64_t preempted(struct idle *i, uint64_t *at_ns, int n)
 	for (; n; n--) {
 		spins += idle_next(i, *at_ns, IDLE_NOBODY) == IDLE_SPIN;
 		*at_ns += 3000 * US;
-		idle_worked(i, *at_ns, true);
+		idle_worked(i, *at_ns, 1);
 		*at_ns = arrivals(i, *at_ns, 50, 20);
 	}
 	return spins;
@@ -227,6 +227,92 @@ static void the_slow_thread_on_our_cpu_is_not_kept_from_it(void **state)
 	assert_int_equal(idle_next(&i, at + US, IDLE_SLOW), IDLE_BLOCK);
 }
 
+/* @n turns, @gap_us apart, with three frames each; the last of every @talk turns' is the end of something. */
+static uint64_t hears(struct idle *i, uint64_t at_ns, int n, uint64_t gap_us, int talk)
+{
+	for (int k = 1; k <= n; k++) {
+		at_ns += gap_us * US;
+		idle_frame(i, false);
+		idle_frame(i, false);
+		idle_frame(i, talk && k % talk == 0);
+		idle_worked(i, at_ns, 3);
+	}
+	return at_ns;
+}
+
+/* What a thread does that may not spin, after so many turns. */
+static enum idle_how does_after(struct idle *i, int n, uint64_t gap_us, int talk)
+{
+	uint64_t at = 4000 * US;
+
+	idle_woke(i, 0, at, 1);
+	return idle_next(i, hears(i, at, n, gap_us, talk), IDLE_NOBODY);
+}
+
+static void where_spins_are_not_to_be_had_a_stream_is_napped_for(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	assert_int_equal(does_after(&i, 101, 36, 20), IDLE_NAP);
+	/* that brought nothing, or a kick */
+	assert_int_equal(idle_next(&i, i.arrived_ns + 60 * US, IDLE_NOBODY), IDLE_BLOCK);
+	idle_worked(&i, i.arrived_ns + 70 * US, 0);
+	assert_int_equal(idle_next(&i, i.arrived_ns + 70 * US, IDLE_NOBODY), IDLE_BLOCK);
+	/* a frame does */
+	at = hears(&i, i.arrived_ns + 50 * US, 1, 36, 0);
+	assert_int_equal(idle_next(&i, at, IDLE_NOBODY), IDLE_NAP);
+	/* and when the peer has sent all it had, nothing is to be expected */
+	idle_frame(&i, true);
+	idle_worked(&i, at + 36 * US, 1);
+	assert_int_equal(idle_next(&i, at + 36 * US, IDLE_NOBODY), IDLE_BLOCK);
+}
+
+static void what_is_no_stream_is_not_napped_for(void **state)
+{
+	static const struct {
+		int turns;
+		uint64_t gap_us;
+		int talk;
+	} cases[] = {
+		{ 101, 36, 1 },		/* requests of three segments */
+		{ 101, 36, 2 },		/* of six */
+		{ 101, 36, 4 },		/* of twelve */
+		{ 100, 300, 0 },	/* a slow one */
+		{ 5, 36, 0 },		/* just begun */
+	};
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(cases) / sizeof(cases[0]); k++) {
+		struct idle i;
+
+		idle_init(&i, FAST_POLL_ADAPTIVE);
+		if (does_after(&i, cases[k].turns, cases[k].gap_us, cases[k].talk) != IDLE_BLOCK)
+			fail_msg("case %zu does not block", k);
+	}
+}
+
+static void a_long_wait_for_a_kick_in_vain_ends_them_for_a_while(void **state)
+{
+	struct idle i;
+	uint64_t at = 4000 * US;
+
+	(void)state;
+	idle_init(&i, FAST_POLL_ADAPTIVE);
+	idle_waited_kick(&i, at, at + IDLE_KICK_SHARED_NS - US);
+	at += IDLE_KICK_SHARED_NS;
+	assert_int_equal(idle_next(&i, at, IDLE_PROGRAM), IDLE_WAIT_KICK);
+	idle_waited_kick(&i, at, at + IDLE_KICK_SHARED_NS);
+	at += IDLE_KICK_SHARED_NS;
+	idle_worked(&i, at, 1);
+	assert_int_equal(idle_next(&i, at + US, IDLE_PROGRAM), IDLE_BLOCK);
+	at += BACKOFF_FIRST_NS;
+	idle_worked(&i, at, 1);
+	assert_int_equal(idle_next(&i, at + US, IDLE_PROGRAM), IDLE_WAIT_KICK);
+}
+
 static void busy_always_spins_and_event_never(void **state)
 {
 	struct idle busy, event;
@@ -255,6 +341,9 @@ int main(void)
 		cmocka_unit_test(a_wait_for_a_kick_that_ends_late_tells_of_others),
 		cmocka_unit_test(a_wake_up_that_ends_late_tells_of_others),
 		cmocka_unit_test(the_slow_thread_on_our_cpu_is_not_kept_from_it),
+		cmocka_unit_test(where_spins_are_not_to_be_had_a_stream_is_napped_for),
+		cmocka_unit_test(what_is_no_stream_is_not_napped_for),
+		cmocka_unit_test(a_long_wait_for_a_kick_in_vain_ends_them_for_a_while),
 		cmocka_unit_test(busy_always_spins_and_event_never),
 	};
 

@@ -5,7 +5,7 @@
  *	commands -> frames -> kicks -> timers	each notes its flows in the busy list
  *	settle					notify programs, build frames
  *	one kick of the XSK, one wake a sleeper, events to the slow thread
- *	nothing done: spin, yield, wait for a kick, or block (idle.h, yield.h)
+ *	nothing done: spin, yield, wait for a kick, nap, or block (idle.h, yield.h)
  *
  * Nothing is capped but by what the rings hold: the peer that sees its answers in batches
  * sleeps between them, and each of its wake-ups costs this core more than the batch.
@@ -271,6 +271,13 @@ static void wait_kick(struct fast *t)
 	idle_waited_kick(&t->idle, t->now_ns, clock_ns());
 }
 
+static void nap(struct fast *t)
+{
+	uint64_t ns = sleep_ns(t);
+
+	wake_wait_kick(&t->wake, ns < IDLE_NAP_NS ? ns : IDLE_NAP_NS);
+}
+
 /* The nice value of the thread counts among threads of one session or control group; what the
  * session as a whole counts for is the autogroup's, which all fast threads share.
  */
@@ -330,6 +337,8 @@ static void rest(struct fast *t, enum idle_how how)
 		stats_add(&t->stats.sleeps, 1);
 		if (how == IDLE_WAIT_KICK)
 			wait_kick(t);
+		else if (how == IDLE_NAP)
+			nap(t);
 		else
 			wake_wait_all(&t->wake, sleep_ns(t));
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * idle.c - spin, wait for a kick, or block.
+ * idle.c - spin, wait for a kick, nap, or block.
  */
 #include "idle.h"
 
@@ -8,7 +8,8 @@
 
 void idle_init(struct idle *i, enum fast_poll poll)
 {
-	*i = (struct idle){ .poll = poll, .gap_ns = GAP_MAX_NS, .pays = IDLE_TRY };
+	*i = (struct idle){ .poll = poll, .gap_ns = GAP_MAX_NS, .frame_ns = GAP_MAX_NS,
+			    .talk = IDLE_TALK, .pays = IDLE_TRY };
 }
 
 /* A spin is over. */
@@ -27,7 +28,18 @@ static void note_leap(struct idle *i, uint64_t since_ns, uint64_t now_ns)
 		backoff_begin(&i->shared, now_ns);
 }
 
-void idle_worked(struct idle *i, uint64_t now_ns, bool frames)
+/* Of the frames that this turn found, @gap_ns after the last. */
+static void note_frames(struct idle *i, uint64_t gap_ns, uint32_t frames)
+{
+	uint32_t ends = i->ends < frames ? i->ends : frames;
+
+	i->gap_ns += gap_ns / 4 - i->gap_ns / 4;
+	i->frame_ns += gap_ns / frames / 4 - i->frame_ns / 4;
+	i->talk += ends * (IDLE_TALK / 16) / frames - i->talk / 16;
+	i->napped = false;
+}
+
+void idle_worked(struct idle *i, uint64_t now_ns, uint32_t frames)
 {
 	uint64_t gap = now_ns - i->arrived_ns;
 
@@ -37,12 +49,11 @@ void idle_worked(struct idle *i, uint64_t now_ns, bool frames)
 	}
 	i->since_ns = 0;
 	i->kicks = 0;
-	if (!frames)
-		return;
-	if (gap > GAP_MAX_NS)
-		gap = GAP_MAX_NS;
-	i->gap_ns += gap / 4 - i->gap_ns / 4;
-	i->arrived_ns = now_ns;
+	if (frames) {
+		note_frames(i, gap < GAP_MAX_NS ? gap : GAP_MAX_NS, frames);
+		i->arrived_ns = now_ns;
+	}
+	i->ends = 0;
 }
 
 static uint64_t spin_ns(const struct idle *i)
@@ -81,12 +92,21 @@ static enum idle_how spin_or_block(struct idle *i, uint64_t now_ns)
 	return IDLE_BLOCK;
 }
 
+static bool may_nap(const struct idle *i)
+{
+	return i->frame_ns < IDLE_NAP_FRAME_NS && i->talk < IDLE_STREAM && !i->ended && !i->napped;
+}
+
 enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other)
 {
 	if (i->poll == FAST_POLL_BUSY)
 		return IDLE_SPIN;
 	if (i->poll == FAST_POLL_EVENT)
 		return IDLE_BLOCK;
+	if (other == IDLE_PROGRAM && backoff_lasts(&i->kickless, now_ns)) {
+		i->spinning = false;
+		return IDLE_BLOCK;
+	}
 	if (other == IDLE_PROGRAM && i->kicks < IDLE_KICKS) {
 		i->kicks++;
 		return IDLE_WAIT_KICK;
@@ -95,11 +115,18 @@ enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other)
 		i->spinning = false;
 		return IDLE_BLOCK;
 	}
-	return spin_or_block(i, now_ns);
+	if (spin_or_block(i, now_ns) == IDLE_SPIN)
+		return IDLE_SPIN;
+	if (!may_nap(i))
+		return IDLE_BLOCK;
+	i->napped = true;
+	return IDLE_NAP;
 }
 
 void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns)
 {
+	if (now_ns - since_ns >= IDLE_KICK_SHARED_NS)
+		backoff_begin(&i->kickless, now_ns);
 	if (now_ns > since_ns + IDLE_KICK_NS)
 		note_leap(i, since_ns + IDLE_KICK_NS, now_ns);
 }

@@ -27,6 +27,7 @@ static void deliver(struct fast *t, struct flow *f, const struct wire_at *at)
 	frame_parse(at, &seg);
 	stats_add(&t->stats.rx_segments, 1);
 	stats_add(&t->stats.rx_bytes, seg.len);
+	idle_frame(&t->idle, seg.flags & WIRE_PSH);
 	if (tcp_ack_first(&f->tcp, &seg))
 		output_acks(t, f);
 	flow_touch(t, f, tcp_rx(&f->tcp, &seg, t->now_ns));
