@@ -176,15 +176,6 @@ static void yield(struct fast *t, bool given)
 		forget_awake(t);
 }
 
-/* By a thread that never finds nothing to do. */
-static void yield_at_times(struct fast *t)
-{
-	bool due = t->owes_yield || atomic_load_explicit(&t->nudged, memory_order_relaxed);
-
-	if (due && t->yields_on && t->now_ns > t->yielded_ns + IDLE_SPIN_NS)
-		yield(t, t->owes_yield);
-}
-
 static bool work_waits(struct fast *t)
 {
 	if (spsc_peek(&t->cmds) || xio_rx_pending(&t->xio))
@@ -198,6 +189,18 @@ static bool work_waits(struct fast *t)
 		if (appq_pending(q))
 			return true;
 	return atomic_load_explicit(&t->set->stop, memory_order_relaxed);
+}
+
+/* After a turn that did something. Who yields to us and has news now comes at once if nothing else waits; beside
+ * work without end, at times.
+ */
+static void yield_at_times(struct fast *t)
+{
+	bool due = t->owes_yield || atomic_load_explicit(&t->nudged, memory_order_relaxed);
+
+	if (due && t->yields_on &&
+	    (t->now_ns > t->yielded_ns + IDLE_SPIN_NS || (t->owes_yield && !work_waits(t))))
+		yield(t, t->owes_yield);
 }
 
 /* Returns whether anything was done. */
