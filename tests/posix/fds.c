@@ -2,6 +2,8 @@
  *
  * fds.c - copies of an fd, children, and copying from one fd to another.
  */
+#include <aio.h>
+
 #include "posix.h"
 
 CASE(dups_are_one_connection)
@@ -370,6 +372,80 @@ CASE(a_stream_after_some_traffic)
 	peer(SHUT_WRITE, 0);
 	show("fread", (long)fread(b, 1, 1, f));
 	say("eof %d", feof(f));
+}
+
+/* The library that we may be under leaves short connections to Linux, and claims them as they live. */
+CASE(a_stream_on_a_connection_of_many_short_ones)
+{
+	int port, l = listen_on(NULL, &port), c;
+	FILE *f;
+
+	for (int i = 0; i < 12; i++) {
+		peer(CLOSE, 0);
+		peer(CONNECT, port);
+		close(accept(l, NULL, NULL));
+	}
+	peer(CLOSE, 0);
+	peer(CONNECT, port);
+	c = accept(l, NULL, NULL);
+	f = fdopen(dup(c), "r");
+	for (int i = 0; i < 6; i++) {
+		unsigned char b[10];
+
+		peer(SEND, 10);
+		show("fread", (long)fread(b, 1, 10, f));
+		say("%s", right(b, 10, &rx_pos) ? "right" : "wrong");
+		give(c, 5, 0);
+		peer(RECV, 5);
+	}
+	show("fclose", fclose(f));
+	close(c);
+	close(l);
+}
+
+static void aio_done(struct aiocb *cb)
+{
+	while (aio_error(cb) == EINPROGRESS)
+		aio_suspend((const struct aiocb *[]){ cb }, 1, NULL);
+	say("%s", err_name(aio_error(cb)));
+	show("aio_return", (long)aio_return(cb));
+}
+
+CASE(asynchronous_io_of_libc)
+{
+	static unsigned char in[10], out[10];
+	struct aiocb r = { .aio_fildes = s, .aio_buf = in, .aio_nbytes = 10 };
+	struct aiocb w = { .aio_fildes = s, .aio_buf = out, .aio_nbytes = 10 };
+
+	peer(SEND, 10);
+	take_all(s, 10);
+	show("aio_read", aio_read(&r));
+	peer(SEND, 10);
+	aio_done(&r);
+	say("%s", right(in, 10, &rx_pos) ? "right" : "wrong");
+	fill(out, 10, &tx_pos);
+	show("aio_write", aio_write(&w));
+	aio_done(&w);
+	peer(RECV, 10);
+	give(s, 5, 0);
+	peer(RECV, 5);
+}
+
+CASE(a_list_of_asynchronous_io)
+{
+	static unsigned char in[10], out[10];
+	struct aiocb r = { .aio_fildes = s, .aio_buf = in, .aio_nbytes = 10, .aio_lio_opcode = LIO_READ };
+	struct aiocb w = { .aio_fildes = s, .aio_buf = out, .aio_nbytes = 10, .aio_lio_opcode = LIO_WRITE };
+
+	give(s, 5, 0);
+	peer(RECV, 5);
+	peer(SEND, 10);
+	fill(out, 10, &tx_pos);
+	show("lio_listio", lio_listio(LIO_WAIT, (struct aiocb *[]){ &r, NULL, &w }, 3, NULL));
+	aio_done(&r);
+	say("%s", right(in, 10, &rx_pos) ? "right" : "wrong");
+	aio_done(&w);
+	peer(RECV, 10);
 }
 
 CASE(dprintf_prints_to_it)

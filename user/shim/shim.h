@@ -28,6 +28,7 @@
 #ifndef TASPILOT_SHIM_H
 #define TASPILOT_SHIM_H
 
+#include <aio.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -86,6 +87,7 @@ int __vdprintf_chk(int fd, int flag, const char *fmt, va_list ap);
 	X(prctl)									\
 	X(_Fork) X(vfork) X(clone) X(posix_spawn) X(posix_spawnp) X(system) X(popen)	\
 	X(fdopen) X(vdprintf) X(__vdprintf_chk) X(mlockall)				\
+	X(aio_read) X(aio_write) X(lio_listio)						\
 	X(sigaction) X(signal) X(__sysv_signal) X(sigset) X(siginterrupt)
 
 #pragma GCC diagnostic push
@@ -416,6 +418,7 @@ bool conn_promote(int fd, struct conn *c);	/* CONNECTING, INHERITED: settle what
 void conn_adopt(int fd);		/* a TCP socket from elsewhere: it may be ours, or listen */
 void conn_arrived(int fd);		/* any fd from elsewhere */
 bool conn_leave(int fd, struct conn *c);	/* back to Linux; waits */
+bool conn_stays(int fd, struct conn *c);	/* not ours yet, and never from here on; false: it is */
 void conn_went_linux(struct conn *c);	/* slot is LINUX and drained: be plain */
 
 /* Is the conn one whose bytes travel through its slot? */
@@ -492,9 +495,9 @@ int sock_dup2(int from, int to, int flags, bool is_dup3);
 
 void info_add(struct conn *c, void *info, size_t len);
 
-/* ---- streams of libc's own (stdio.c) --------------------------------------------------- */
+/* ---- streams and AIO of libc's own (stdio.c) ------------------------------------------- */
 
-void stdio_takes(int fd);		/* a stream is about to use it */
+void stdio_takes(int fd);		/* libc is about to use it */
 void stdio_look_at(int fd);		/* it has just become fd: one of the standard ones? */
 
 /* ---- bytes (io.c, copy.c) ------------------------------------------------------------- */

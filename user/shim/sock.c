@@ -373,6 +373,19 @@ bool conn_leave(int fd, struct conn *c)
 	return atomic_load(&c->slot->state) == TP_SLOT_LINUX;
 }
 
+bool conn_stays(int fd, struct conn *c)
+{
+	enum lock_got got = midst_enter(&conn_reg);
+	uint32_t mode = atomic_load(&c->mode);
+	bool stays = (mode == CONN_YOUNG || mode == CONN_SOCK || mode == CONN_CONNECTING) &&
+		     got == LOCK_TAKEN && fd_is_conn(fd, c);
+
+	if (stays)
+		atomic_store(&c->mode, CONN_PLAIN);
+	midst_leave(&conn_reg, got);
+	return stays;
+}
+
 /* ---- options -------------------------------------------------------------------------- */
 
 /* The flags first: who is woken by the kernel's HUP must find them. */

@@ -2,9 +2,11 @@
  *
  * stdio.c - where libc reads and writes an fd without asking us.
  *
- * FILE streams call read and write inside libc, past any preloaded name. So a connection that is
- * about to get a stream goes back to Linux first:
+ * FILE streams, and the threads that do what aio_read() asks for, call read and write inside libc, past any
+ * preloaded name. So a connection that is about to be used by them goes back to Linux first, or stays there
+ * for good if it is not ours yet:
  *  - fdopen, dprintf and their kin on it;
+ *  - aio_read, aio_write, lio_listio;
  *  - it becomes stdin, stdout or stderr, which have streams from the start: by dup2, or because a
  *    program was executed with it in that place (inetd, socat EXEC with nofork).
  */
@@ -17,9 +19,9 @@
 
 void stdio_takes(int fd)
 {
-	struct conn *c = fd_ours(fd);
+	struct conn *c = fd_conn(fd);
 
-	if (c && !in_vfork_child())
+	if (c && !in_vfork_child() && !conn_stays(fd, c) && conn_ours(fd, c))
 		conn_leave(fd, c);
 }
 
@@ -72,3 +74,29 @@ EXPORT int __dprintf_chk(int fd, int flag, const char *fmt, ...)
 	va_end(ap);
 	return ret;
 }
+
+EXPORT int aio_read(struct aiocb *cb)
+{
+	stdio_takes(cb->aio_fildes);
+	return libc()->aio_read(cb);
+}
+
+EXPORT int aio_write(struct aiocb *cb)
+{
+	stdio_takes(cb->aio_fildes);
+	return libc()->aio_write(cb);
+}
+
+EXPORT int lio_listio(int mode, struct aiocb *const list[], int n, struct sigevent *when)
+{
+	for (int i = 0; i < n; i++)
+		if (list[i] && list[i]->aio_lio_opcode != LIO_NOP)
+			stdio_takes(list[i]->aio_fildes);
+	return libc()->lio_listio(mode, list, n, when);
+}
+
+/* What programs with large files call: their struct is the same. */
+EXPORT int aio_read64(struct aiocb64 *cb) __attribute__((alias("aio_read")));
+EXPORT int aio_write64(struct aiocb64 *cb) __attribute__((alias("aio_write")));
+EXPORT int lio_listio64(int mode, struct aiocb64 *const list[], int n, struct sigevent *when)
+	__attribute__((alias("lio_listio")));

@@ -13,7 +13,8 @@
  *   YOUNG -> OURS   at the second write, when the first has been acknowledged: that is the answer
  *                   to a second request, and all is quiet between both. At once at a large first
  *                   write. After READS_IN_A_ROW reads without a write: a stream comes in
- *   YOUNG -> PLAIN  the daemon refuses for good; a fork (both processes have the socket now)
+ *   YOUNG -> PLAIN  the daemon refuses for good; a fork (both processes have the socket now); a stream of
+ *                   stdio on it
  *
  * While it is YOUNG the kernel serves it: every call goes to libc, epoll holds the real events.
  * At the claim a thread must not be asleep in the kernel on the connection, because it would not
