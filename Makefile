@@ -54,7 +54,8 @@ skels	:= $(patsubst bpf/%.bpf.c,$(OUT)/%.skel.h,$(wildcard bpf/*.bpf.c))
 units	:= $(patsubst tests/unit/%.c,$(OUT)/%,$(wildcard tests/unit/test_*.c))
 bpftests := $(patsubst tests/bpf/%.c,$(OUT)/bpf/%,$(wildcard tests/bpf/test_*.c))
 fuzzers	:= $(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-benches	:= $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(wildcard tests/bench/*.c))
+benches	:= $(patsubst tests/bench/%.c,$(OUT)/bench/%,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c))) \
+	   $(OUT)/bench/pass.bpf.o
 helpers	:= $(patsubst tests/helpers/%.c,$(OUT)/helpers/%,$(wildcard tests/helpers/*.c))
 wire	:= $(call objs,tests/wire)
 segments := $(call objs,tests/diff)
@@ -98,10 +99,16 @@ $(OUT)/%.o: %.c | $(skels)
 	$(call say,CC)
 	$(Q)mkdir -p $(@D) && $(CC) $(all_c) -c -o $@ $<
 
+bpf_c	 = $(CLANG) -target bpf -O2 -g -Wall -Werror -mcpu=v3 -Iinclude \
+	   -I/usr/include/$(shell $(CC) -dumpmachine) -MMD -MP -MF $(@:.o=.d)
+
 $(OUT)/%.bpf.o: bpf/%.bpf.c
 	$(call say,BPF)
-	$(Q)mkdir -p $(@D) && $(CLANG) -target bpf -O2 -g -Wall -Werror -mcpu=v3 -Iinclude \
-		-I/usr/include/$(shell $(CC) -dumpmachine) -MMD -MP -MF $(OUT)/$*.bpf.d -c -o $@ $<
+	$(Q)mkdir -p $(@D) && $(bpf_c) -c -o $@ $<
+
+$(OUT)/bench/%.bpf.o: tests/bench/%.bpf.c
+	$(call say,BPF)
+	$(Q)mkdir -p $(@D) && $(bpf_c) -c -o $@ $<
 
 $(OUT)/%.skel.h: $(OUT)/%.bpf.o
 	$(call say,SKEL)

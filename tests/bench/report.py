@@ -20,6 +20,7 @@ import sys
 MODES = {
     "linux": ("Linux", "#555555"),
     "past": ("past taspilot", "#999933"),
+    "pass": ("XDP passes", "#d4a017"),
     "taspilot": ("taspilot", "#0072b2"),
     "auto": ("--bulk auto", "#009e73"),
     "handback": ("--bulk handback", "#cc79a7"),

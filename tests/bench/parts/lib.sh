@@ -13,6 +13,7 @@
 #   auto, handback   as taspilot, with --bulk auto, --bulk handback
 #   wall       as linux, but the requests are answered from an AF_XDP socket: a server that costs nothing
 #   past       attached at the server, the program is not under it: what other traffic gets
+#   pass       as linux, with an XDP program on the server's NIC that passes all frames
 #   qos_core   linux, the server's core kept from sleeping (PM QoS)
 #   qos_all    linux, all cores kept from sleeping
 #
@@ -69,6 +70,7 @@ options_of() {
 begin() {
 	case $1 in
 	linux | frames | wall) ;;
+	pass) ip -n server link set s0 xdp obj "$OUT/bench/pass.bpf.o" sec xdp ;;
 	qos_core) echo n/a >"$qos" ;;	# 0 would mean: no limit
 	qos_all) exec 8>/dev/cpu_dma_latency; printf '\0\0\0\0' >&8 ;;
 	*)
@@ -81,6 +83,7 @@ begin() {
 end() {
 	case $1 in
 	linux | frames | wall) ;;
+	pass) ip -n server link set s0 xdp off ;;
 	qos_core) echo 0 >"$qos" ;;
 	qos_all) exec 8>&- ;;
 	*)
@@ -94,7 +97,7 @@ trap '[ ! -w "$qos" ] || echo 0 >"$qos"' EXIT
 # serve VAR MODE CMD... - the server's program, on its core; its process id goes to VAR
 serve() {
 	case $2 in
-	linux | past | wall | qos_*) start "$1" server taskset -c "$server_cpu" "${@:3}" ;;
+	linux | past | pass | wall | qos_*) start "$1" server taskset -c "$server_cpu" "${@:3}" ;;
 	*) accel "$1" server taskset -c "$server_cpu" "${@:3}" ;;
 	esac
 }
