@@ -156,6 +156,7 @@ struct tp_slot {
 	_Atomic uint32_t opts;				/* TP_O_* */
 	_Atomic uint32_t rcvlowat;
 	_Atomic uint32_t linux_read;			/* of linux_rx, so many are read */
+	_Atomic uint32_t cpu;				/* where who last waited for it ran; by any thread */
 
 	/* line 2: both, by atomic exchange only */
 	alignas(TP_LINE) _Atomic uint64_t pending;	/* bit c: stands in c's queue */

@@ -286,6 +286,21 @@ static void a_context_counts_as_awake_until_it_sleeps(void **state)
 	assert_false(appq_awake_on(q, 3));
 }
 
+static void a_sleeper_on_a_slot_counts_where_it_ran_last(void **state)
+{
+	(void)state;
+	slot_at(0)->rx_wait = TP_ASLEEP;
+	slot_at(0)->cpu = 3;
+	appq_notify(q, 0);
+	assert_int_equal(appq_flush(q), 1);
+	assert_true(appq_awake_on(q, 3));
+	assert_false(appq_awake_on(q, 2));
+	slot_at(0)->cpu = 2;
+	assert_true(appq_awake_on(q, 2));
+	slot_at(0)->tx_wait = TP_ASLEEP;
+	assert_false(appq_awake_on(q, 2));
+}
+
 static void who_never_sleeps_again_can_be_forgotten(void **state)
 {
 	(void)state;
@@ -375,6 +390,7 @@ int main(void)
 		T(who_yields_is_told_of_and_not_woken),
 		T(a_program_hears_where_the_thread_yields),
 		T(a_context_counts_as_awake_until_it_sleeps),
+		T(a_sleeper_on_a_slot_counts_where_it_ran_last),
 		T(who_never_sleeps_again_can_be_forgotten),
 		T(an_eventfd_that_blocks_holds_the_thread_only_for_a_while),
 		T(a_program_that_clears_bits_at_will_fills_only_its_own_queue),

@@ -232,14 +232,14 @@ uint32_t appq_flush(struct appq *q)
 	return woken;
 }
 
-static bool slot_awake(struct appq *q)
+static bool slot_awake_on(struct appq *q, uint32_t cpu)
 {
 	const struct tp_slot *s = appq_slot(q, q->slot_busy);
 
 	if (q->has_slot_busy && (atomic_load_explicit(&s->rx_wait, relaxed) ||
 				 atomic_load_explicit(&s->tx_wait, relaxed)))
 		q->has_slot_busy = false;
-	return q->has_slot_busy;
+	return q->has_slot_busy && atomic_load_explicit(&s->cpu, relaxed) == cpu;
 }
 
 bool appq_awake_on(struct appq *q, uint32_t cpu)
@@ -253,7 +253,7 @@ bool appq_awake_on(struct appq *q, uint32_t cpu)
 		else if (atomic_load_explicit(&ctx->cpu, relaxed) == cpu)
 			return true;
 	}
-	return slot_awake(q);
+	return slot_awake_on(q, cpu);
 }
 
 void appq_forget_awake(struct appq *q)

@@ -162,6 +162,11 @@ static bool yield_for_change(struct region *r, _Atomic uint32_t *word, struct wa
 	return got;
 }
 
+static void say_cpu(struct conn *c)
+{
+	atomic_store_explicit(&c->slot->cpu, (uint32_t)sched_getcpu(), memory_order_relaxed);
+}
+
 int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 		  uint64_t deadline, bool begun)
 {
@@ -171,6 +176,7 @@ int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 	int saved = errno, err;
 
 	kick_flush();
+	say_cpu(c);
 	if (spin_for(c->region, watched_changed, &w) ||
 	    yield_for_change(c->region, word, &w, deadline))
 		return 0;
@@ -182,6 +188,7 @@ int sleep_on_slot(int fd, struct conn *c, enum tp_dir dir, const struct seen *s,
 		return 0;
 	kick_flush();			/* what believes that we are awake must not wait for us */
 	err = nap(c, word, deadline, begun);
+	say_cpu(c);
 	errno = saved;
 	note_wait(now_ns() - begin);
 	return err;
