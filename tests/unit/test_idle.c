@@ -185,15 +185,15 @@ static void a_wait_for_a_kick_that_ends_late_tells_of_others(void **state)
 	(void)state;
 	idle_init(&i, FAST_POLL_ADAPTIVE);
 	at = arrivals(&i, 1, 100, 20);
-	idle_waited_kick(&i, at, at + 30 * US);
-	idle_waited_kick(&i, at, at + IDLE_KICK_NS + 20 * US);
+	idle_waited_kick(&i, at, at + 30 * US, true);
+	idle_waited_kick(&i, at, at + IDLE_KICK_NS + 20 * US, false);
 	assert_false(idle_is_shared(&i, at));
-	idle_waited_kick(&i, at, at + IDLE_KICK_NS + IDLE_LEAP_NS + US);
+	idle_waited_kick(&i, at, at + IDLE_KICK_NS + IDLE_LEAP_NS + US, true);
 	at += IDLE_KICK_NS + IDLE_LEAP_NS + US;
 	assert_true(idle_is_shared(&i, at + BACKOFF_FIRST_NS - 1));
 	assert_false(idle_is_shared(&i, at + BACKOFF_FIRST_NS));
 	/* one that belongs to the same time does not make it longer */
-	idle_waited_kick(&i, at, at + 3000 * US);
+	idle_waited_kick(&i, at, at + 3000 * US, true);
 	assert_false(idle_is_shared(&i, at + BACKOFF_FIRST_NS));
 }
 
@@ -294,23 +294,72 @@ static void what_is_no_stream_is_not_napped_for(void **state)
 	}
 }
 
+static void begin_at(struct idle *i, uint64_t *at_ns)
+{
+	idle_init(i, FAST_POLL_ADAPTIVE);
+	*at_ns = arrivals(i, 1, 100, 20);
+}
+
+static enum idle_how beside_a_program(struct idle *i, uint64_t at_ns)
+{
+	idle_worked(i, at_ns, 1);
+	return idle_next(i, at_ns + US, IDLE_PROGRAM);
+}
+
+/* On a CPU that others want the waits are long; timers cut them into pieces. */
 static void a_long_wait_for_a_kick_in_vain_ends_them_for_a_while(void **state)
 {
 	struct idle i;
-	uint64_t at = 4000 * US;
+	uint64_t at;
 
 	(void)state;
-	idle_init(&i, FAST_POLL_ADAPTIVE);
-	idle_waited_kick(&i, at, at + IDLE_KICK_SHARED_NS - US);
-	at += IDLE_KICK_SHARED_NS;
-	assert_int_equal(idle_next(&i, at, IDLE_PROGRAM), IDLE_WAIT_KICK);
-	idle_waited_kick(&i, at, at + IDLE_KICK_SHARED_NS);
-	at += IDLE_KICK_SHARED_NS;
-	idle_worked(&i, at, 1);
-	assert_int_equal(idle_next(&i, at + US, IDLE_PROGRAM), IDLE_BLOCK);
+	begin_at(&i, &at);
+	idle_waited_kick(&i, at, at + IDLE_KICK_SHARED_NS + US, true);
+	at += IDLE_KICK_SHARED_NS + US;
+	assert_int_equal(beside_a_program(&i, at), IDLE_WAIT_KICK);
+	idle_waited_kick(&i, at, at + IDLE_KICK_SHARED_NS / 2, false);
+	at += IDLE_KICK_SHARED_NS / 2;
+	assert_int_equal(beside_a_program(&i, at), IDLE_WAIT_KICK);
+	idle_waited_kick(&i, at, at + IDLE_KICK_SHARED_NS / 2, false);
+	at += IDLE_KICK_SHARED_NS / 2;
+	assert_int_equal(beside_a_program(&i, at), IDLE_BLOCK);
 	at += BACKOFF_FIRST_NS;
-	idle_worked(&i, at, 1);
-	assert_int_equal(idle_next(&i, at + US, IDLE_PROGRAM), IDLE_WAIT_KICK);
+	assert_int_equal(beside_a_program(&i, at), IDLE_WAIT_KICK);
+}
+
+/* Frames come meanwhile, so it is never idle for long enough to give a program up. */
+static void where_most_waits_for_a_kick_are_in_vain_there_are_none(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	begin_at(&i, &at);
+	for (int n = 0; n < 100; n++, at += 300 * US) {
+		assert_int_equal(beside_a_program(&i, at), IDLE_WAIT_KICK);
+		idle_waited_kick(&i, at, at + IDLE_KICK_NS, n % 4 != 0);
+	}
+	for (int n = 0; n < 4; n++, at += 300 * US)
+		idle_waited_kick(&i, at, at + IDLE_KICK_NS, false);
+	assert_int_equal(beside_a_program(&i, at), IDLE_BLOCK);
+}
+
+static void a_wait_for_a_kick_leaves_room_for_what_arrives(void **state)
+{
+	struct idle i;
+	uint64_t at;
+
+	(void)state;
+	begin_at(&i, &at);
+	assert_int_equal(idle_kick_ns(&i, at, 2048), IDLE_KICK_NS);
+	idle_woke(&i, at - 4000 * US, at, 1);
+	assert_int_equal(idle_kick_ns(&i, at, 2048), IDLE_KICK_SHARED_NS);	/* 50,000 a second */
+	for (int n = 0; n < 100; n++)
+		idle_worked(&i, at += 20 * US, 20);
+	assert_in_range(idle_kick_ns(&i, at, 2048), 1000 * US, 1100 * US);
+	for (int n = 0; n < 100; n++)
+		idle_worked(&i, at += 10 * US, 200);
+	assert_int_equal(idle_kick_ns(&i, at, 2048), IDLE_KICK_NS);
 }
 
 static void busy_always_spins_and_event_never(void **state)
@@ -344,6 +393,8 @@ int main(void)
 		cmocka_unit_test(where_spins_are_not_to_be_had_a_stream_is_napped_for),
 		cmocka_unit_test(what_is_no_stream_is_not_napped_for),
 		cmocka_unit_test(a_long_wait_for_a_kick_in_vain_ends_them_for_a_while),
+		cmocka_unit_test(where_most_waits_for_a_kick_are_in_vain_there_are_none),
+		cmocka_unit_test(a_wait_for_a_kick_leaves_room_for_what_arrives),
 		cmocka_unit_test(busy_always_spins_and_event_never),
 	};
 

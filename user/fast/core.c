@@ -11,7 +11,8 @@
  * sleeps between them, and each of its wake-ups costs this core more than the batch.
  *
  * Before it sleeps, the thread says so to everybody who may give it work (lanes, wake.h),
- * passes a full fence, and looks once more.
+ * passes a full fence, and looks once more; for a kick it waits only of a program that is still at work
+ * then, because one that has gone to sleep before has told nobody.
  */
 #include "thread.h"
 #include "trim.h"
@@ -268,10 +269,10 @@ static void announce(struct fast *t, uint32_t how)
 
 static void wait_kick(struct fast *t)
 {
-	uint64_t ns = sleep_ns(t), most = t->shares_cpu ? IDLE_KICK_SHARED_NS : IDLE_KICK_NS;
+	uint64_t ns = sleep_ns(t), most = idle_kick_ns(&t->idle, t->now_ns, XIO_RX_FRAMES);
+	bool ended = wake_wait_kick(&t->wake, ns < most ? ns : most);
 
-	wake_wait_kick(&t->wake, ns < most ? ns : most);
-	idle_waited_kick(&t->idle, t->now_ns, clock_ns());
+	idle_waited_kick(&t->idle, t->now_ns, clock_ns(), ended);
 }
 
 static void nap(struct fast *t)
@@ -336,7 +337,7 @@ static void rest(struct fast *t, enum idle_how how)
 {
 	announce(t, how == IDLE_WAIT_KICK ? TP_THREAD_WAIT_KICK : TP_THREAD_BLOCKED);
 	wake_begin(&t->wake);
-	if (!work_waits(t)) {
+	if (!work_waits(t) && (how != IDLE_WAIT_KICK || program_works(t))) {
 		stats_add(&t->stats.sleeps, 1);
 		if (how == IDLE_WAIT_KICK)
 			wait_kick(t);

@@ -123,10 +123,24 @@ enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other)
 	return IDLE_NAP;
 }
 
-void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns)
+uint64_t idle_kick_ns(const struct idle *i, uint64_t now_ns, uint32_t frames)
 {
-	if (now_ns - since_ns >= IDLE_KICK_SHARED_NS)
+	uint64_t room = i->frame_ns * frames / 2, most = IDLE_KICK_SHARED_NS;
+
+	if (!idle_is_shared(i, now_ns) || room < IDLE_KICK_NS)
+		return IDLE_KICK_NS;
+	return room < most ? room : most;
+}
+
+void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns, bool ended)
+{
+	i->vain = i->vain - i->vain / 8 + (ended ? 0 : 32);
+	i->vain_ns = ended ? 0 : i->vain_ns + now_ns - since_ns;
+	if (i->vain > IDLE_VAIN || i->vain_ns >= IDLE_KICK_SHARED_NS) {
 		backoff_begin(&i->kickless, now_ns);
+		i->vain = 0;
+		i->vain_ns = 0;
+	}
 	if (now_ns > since_ns + IDLE_KICK_NS)
 		note_leap(i, since_ns + IDLE_KICK_NS, now_ns);
 }

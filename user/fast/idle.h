@@ -29,9 +29,9 @@
  * slice between them whenever the program has gone to sleep. When the CPU is ours alone that would
  * be wrong: a program that is woken must come before us, because we spin.
  *
- * A program that has news may sleep all the same, for a lock that another has. On a CPU of its own that costs
- * 200 us at times; on one that others want the wait is long, and in vain it ends them for a while: with a
- * program at work we BLOCK, and frames wake us.
+ * A program that has news may sleep all the same, for a lock that another has, or for a disk, or work for long
+ * while others' frames come. Where most waits for a kick end by time, or one long one on a CPU that others
+ * want, there are none for a while: with a program at work we BLOCK, and frames wake us.
  *
  * Pure: the clock is an argument.
  */
@@ -51,6 +51,7 @@
 					 * is the next one, and to set that and take it back costs
 					 * a virtual machine 12 us, of each request */
 #define IDLE_KICKS	5U		/* so many in vain: the program is busy with other things */
+#define IDLE_VAIN	96U		/* of 256 WAIT_KICKs, not more may end by time */
 #define IDLE_PAYS	96U		/* of 256 spins must end with a frame */
 #define IDLE_TRY	160U		/* what a new try starts with: some five spins in vain */
 #define IDLE_SKIPS	64U		/* idle times without a spin between two tries */
@@ -75,6 +76,8 @@ struct idle {
 	bool napped;			/* and no frame has come since */
 	uint64_t since_ns;		/* idle since; 0: at work */
 	uint32_t kicks;			/* WAIT_KICKs in a row that nothing ended */
+	uint32_t vain;			/* share of those that nothing ended, of 256; frames may have come between */
+	uint64_t vain_ns;		/* so long were such in a row */
 	uint32_t pays;			/* share of spins that ended with a frame, of 256 */
 	uint32_t skips;			/* idle times until the next try */
 	bool spinning;			/* this idle time began with a spin */
@@ -97,8 +100,10 @@ enum idle_how idle_next(struct idle *i, uint64_t now_ns, enum idle_other other);
 void idle_woke(struct idle *i, uint64_t since_ns, uint64_t now_ns, uint32_t n);
 /* The thread has yielded; what that took is judged elsewhere (yield.h). */
 static inline void idle_yielded(struct idle *i, uint64_t now_ns) { i->looked_ns = now_ns; }
-/* A WAIT_KICK is over. */
-void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns);
+/* How long a WAIT_KICK may last, in which so many @frames find room. */
+uint64_t idle_kick_ns(const struct idle *i, uint64_t now_ns, uint32_t frames);
+/* One is over; @ended: something has ended it, not its time. */
+void idle_waited_kick(struct idle *i, uint64_t since_ns, uint64_t now_ns, bool ended);
 /* Somebody else wants the CPU all the time. */
 static inline bool idle_is_shared(const struct idle *i, uint64_t now_ns)
 {

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -73,12 +72,12 @@ static struct timespec *to_timespec(uint64_t ns, struct timespec *ts)
 	return ts;
 }
 
-void wake_wait_kick(struct wake *w, uint64_t timeout_ns)
+bool wake_wait_kick(struct wake *w, uint64_t timeout_ns)
 {
 	struct epoll_event ev[EVENTS];
 	struct timespec ts;
 
-	(void)epoll_pwait2(w->kicks, ev, EVENTS, to_timespec(timeout_ns, &ts), NULL);
+	return epoll_pwait2(w->kicks, ev, EVENTS, to_timespec(timeout_ns, &ts), NULL) > 0;
 }
 
 void wake_wait_all(struct wake *w, uint64_t timeout_ns)

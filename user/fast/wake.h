@@ -17,6 +17,7 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct wake {
@@ -32,10 +33,10 @@ int wake_add(struct wake *w, int eventfd);
 void wake_del(struct wake *w, int eventfd);
 
 /* By the thread: about to sleep, look once more after this; then one of the waits; then
- * wake_end(). @timeout_ns ~0: for ever.
+ * wake_end(). @timeout_ns ~0: for ever. wake_wait_kick(): whether something ended it before that.
  */
 void wake_begin(struct wake *w);
-void wake_wait_kick(struct wake *w, uint64_t timeout_ns);
+bool wake_wait_kick(struct wake *w, uint64_t timeout_ns);
 void wake_wait_all(struct wake *w, uint64_t timeout_ns);
 void wake_end(struct wake *w);
 
