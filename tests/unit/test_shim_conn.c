@@ -540,6 +540,52 @@ static void a_first_link_is_made_when_a_stopped_daemon_goes_on(void **state)
 	finish(p);
 }
 
+static int wait_for_a_pipe(int how, int fd, int ep)
+{
+	struct timespec none = { 0 };
+	struct timeval now = { 0 };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct epoll_event e;
+	fd_set set;
+
+	FD_ZERO(&set);
+	FD_SET(fd, &set);
+	switch (how) {
+	case 0: return poll(&p, 1, 0);
+	case 1: return ppoll(&p, 1, &none, NULL);
+	case 2: return select(fd + 1, &set, NULL, NULL, &now);
+	case 3: return pselect(fd + 1, &set, NULL, NULL, &none, NULL);
+	case 4: return epoll_wait(ep, &e, 1, 1);
+	default: return epoll_pwait(ep, &e, 1, 1, NULL);
+	}
+}
+
+/* A fast thread that lets us run waits for nothing meanwhile: a lock may be a message that comes by a pipe. */
+static void who_waits_for_what_is_not_ours_lets_the_thread_go(void **state)
+{
+	struct pair p = connected();
+	struct region *r = fd_conn(p.a)->region;
+	struct epoll_event e = { .events = EPOLLIN };
+	int fds[2], ep = epoll_create1(0), bad = -1;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(epoll_ctl(ep, EPOLL_CTL_ADD, fds[0], &e), 0);
+	stop_the_daemon();
+	for (int how = 0; how < 6; how++) {
+		atomic_store(&region_lane(r, 0)->sleep, TP_THREAD_WAIT_KICK);
+		if (wait_for_a_pipe(how, fds[0], ep) ||
+		    atomic_load(&region_lane(r, 0)->sleep) != TP_THREAD_AWAKE)
+			bad = how;
+	}
+	let_daemon_go_on(r->base);
+	assert_int_equal(bad, -1);
+	close(ep);
+	close(fds[0]);
+	close(fds[1]);
+	finish(p);
+}
+
 #define BEGINNERS	8
 
 static void *opens_a_socket(void *barrier)
@@ -1234,6 +1280,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_stood_still_with_its_daemon_does_not_give_it_up),
 		cmocka_unit_test(an_instance_hears_of_events_after_the_daemon_stood_still),
 		cmocka_unit_test(a_first_link_is_made_when_a_stopped_daemon_goes_on),
+		cmocka_unit_test(who_waits_for_what_is_not_ours_lets_the_thread_go),
 		cmocka_unit_test(threads_that_begin_together_all_find_the_daemon),
 		cmocka_unit_test(another_daemon_is_found_by_who_asks_for_nothing),
 		cmocka_unit_test(the_readers_end_is_seen_after_the_last_byte),

@@ -421,6 +421,8 @@ EXPORT int dup3(int from, int to, int flags) { return sock_dup2(from, to, flags,
 
 /* ---- waiting -------------------------------------------------------------------------- */
 
+/* Also for what is not ours: a fast thread that lets us run need not wait for us meanwhile. */
+
 static uint64_t after_ms(int ms) { return ms == 0 ? 0 : deadline_after(ms * 1000000LL); }
 
 static uint64_t after_ts(const struct timespec *ts)
@@ -444,16 +446,20 @@ static struct pollfd *both_ways(struct pollfd *fds)
 EXPORT int poll(struct pollfd *fds, nfds_t n, int ms)
 {
 	fds = both_ways(fds);
-	if (BAD_PTR(fds) || likely(!wait_any_ours(fds, n)))
+	if (BAD_PTR(fds) || likely(!wait_any_ours(fds, n))) {
+		kick_flush();
 		return libc()->poll(fds, n, ms);
+	}
 	return (int)ret_errno(wait_poll(fds, n, after_ms(ms), NULL));
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit, const sigset_t *mask)
 {
 	fds = both_ways(fds);
-	if (BAD_PTR(fds) || likely(!wait_any_ours(fds, n)) || bad_ts(limit))
+	if (BAD_PTR(fds) || likely(!wait_any_ours(fds, n)) || bad_ts(limit)) {
+		kick_flush();
 		return libc()->ppoll(fds, n, limit, mask);
+	}
 	return (int)ret_errno(wait_poll(fds, n, after_ts(limit), mask));
 }
 
@@ -463,8 +469,10 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *limit)
 	int ret;
 
 	if (likely(!wait_select_ours(n, r, w, x)) ||
-	    (limit && (limit->tv_sec < 0 || limit->tv_usec < 0)))
+	    (limit && (limit->tv_sec < 0 || limit->tv_usec < 0))) {
+		kick_flush();
 		return libc()->select(n, r, w, x, limit);
+	}
 	if (limit)
 		deadline = limit->tv_sec || limit->tv_usec ?
 			   deadline_after(limit->tv_sec * (int64_t)NSEC + limit->tv_usec * 1000LL) :
@@ -482,8 +490,10 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *limit)
 EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *limit,
 		   const sigset_t *mask)
 {
-	if (likely(!wait_select_ours(n, r, w, x)) || bad_ts(limit))
+	if (likely(!wait_select_ours(n, r, w, x)) || bad_ts(limit)) {
+		kick_flush();
 		return libc()->pselect(n, r, w, x, limit, mask);
+	}
 	return (int)ret_errno(wait_select(n, r, w, x, after_ts(limit), mask));
 }
 
@@ -513,6 +523,7 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *ev)
 /* Meanwhile another thread may put an fd of ours into the instance: it looks at ep_bare_waiters. */
 static bool bare_begin(int epfd)
 {
+	kick_flush();
 	atomic_fetch_add(&ep_bare_waiters, 1);
 	return !fd_get(epfd, TAG_EPOLL);
 }
