@@ -204,9 +204,12 @@ static void doubt_sack(struct tcp *t, uint64_t now_ns)
  */
 static bool head_is_younger(const struct tcp *t, const struct tcp_acked *a)
 {
-	uint32_t age = tcp_tick(a->now_ns) - t->rec[t->first_rec].sent;
+	uint32_t age;
 
-	return a->sacked && a->rtt_us > tcp_tick_us(age);
+	if (!a->sacked)				/* and the board may be empty */
+		return false;
+	age = tcp_tick(a->now_ns) - t->rec[t->first_rec].sent;
+	return a->rtt_us > tcp_tick_us(age);
 }
 
 /* After snd_una moved. Recovery may have begun to wait for reordered segments. */
