@@ -334,6 +334,27 @@ static void what_a_timer_finds_lost_is_counted(void **state)
 	rig_free(r);
 }
 
+/* Two timeouts of the same bytes: what was not sent again in between was lost once. */
+static void what_two_timeouts_call_lost_is_counted_once(void **state)
+{
+	struct rig *r = with_bbr();
+
+	(void)state;
+	rig_write(r, 10000);
+	send_all(r);
+	while (r->tcp.ca != TCP_LOSS) {
+		rig_timer(r);
+		rig_drain(r);
+	}
+	assert_int_equal(r->tcp.lost_ever, 10000);
+	assert_int_equal(r->tcp.rtx, 1000);
+	while (r->tcp.backoff < 2)
+		rig_timer(r);
+	assert_int_equal(r->tcp.lost, 10000);
+	assert_int_equal(r->tcp.lost_ever, 11000);	/* the copy of the first segment too */
+	rig_free(r);
+}
+
 static void a_loss_leaves_bbrs_window_alone_but_for_what_was_lost(void **state)
 {
 	struct rig *r = with_bbr();
@@ -419,6 +440,7 @@ int main(void)
 		cmocka_unit_test(a_program_that_waits_for_room_does_not_pause),
 		cmocka_unit_test(what_fills_holes_leaves_alone_at_a_low_rate),
 		cmocka_unit_test(what_a_timer_finds_lost_is_counted),
+		cmocka_unit_test(what_two_timeouts_call_lost_is_counted_once),
 		cmocka_unit_test(a_loss_leaves_bbrs_window_alone_but_for_what_was_lost),
 		cmocka_unit_test(another_congestion_control_takes_over_at_any_time),
 		cmocka_unit_test(options_that_change_take_effect),

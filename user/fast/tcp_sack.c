@@ -474,10 +474,12 @@ void tcp_board_resent(struct tcp *t, uint32_t start, uint32_t end, uint64_t now_
 	join_neighbours(t);
 }
 
+/* A timeout may say again what is known: only the first loss counts, and that of each copy. */
 static uint32_t lose(struct tcp *t, struct tcp_rec *r)
 {
+	if ((r->flags & (R_LOST | R_RTX)) != R_LOST)
+		t->lost_ever += rec_len(r);
 	set_flags(t, r, (uint8_t)((r->flags & ~R_RTX) | R_LOST));
-	t->lost_ever += rec_len(r);
 	return rec_len(r);
 }
 
