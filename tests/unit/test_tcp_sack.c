@@ -366,6 +366,34 @@ static void a_network_that_duplicates_undoes_no_true_loss(void **state)
 	rig_free(r);
 }
 
+/* Five segments go again as one (GSO), for nothing: five D-SACKs are not more than was resent. */
+static void copies_that_leave_together_count_each(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.ts_ok = false;
+	r = ten_in_flight(&b);
+	rig_sack(r, 0, 5000, 10000);
+	r->tcp.cc.cwnd = 10;
+	assert_true(tcp_tx(&r->tcp, r->now, 44, &r->out));
+	assert_int_equal(r->out.len, 5000);
+	rig_pass(r, MS);
+	rig_ack(r, 10000);
+	assert_int_equal(r->tcp.cc.cwnd, 5);
+	for (uint32_t at = 0; at < 5000; at += 1000) {
+		struct tcp_seg s = rig_seg(r, 0, 0, 10000);
+
+		s.nsack = 1;
+		s.sack[0] = (struct tcp_sack){ RIG_ISN + at, RIG_ISN + at + 1000 };
+		rig_rx(r, &s);
+	}
+	assert_true(r->tcp.cc.cwnd >= 10);
+	assert_int_equal(r->tcp.retransmits, 5);
+	rig_free(r);
+}
+
 /* New data that leaves within a thirty-second of the shortest round trip makes one run, with the
  * time of its first byte. Something resent in between arrives before the run's end: that is no
  * reordering, nor a loss.
@@ -558,6 +586,7 @@ int main(void)
 		cmocka_unit_test(a_spurious_timeout_is_undone_without_timestamps),
 		cmocka_unit_test(dsacks_for_all_that_was_resent_undo_recovery),
 		cmocka_unit_test(a_network_that_duplicates_undoes_no_true_loss),
+		cmocka_unit_test(copies_that_leave_together_count_each),
 		cmocka_unit_test(what_left_after_a_resent_segment_is_not_lost),
 		cmocka_unit_test(a_reneging_peer_gets_everything_again),
 		cmocka_unit_test(what_was_taken_back_gives_no_round_trip),

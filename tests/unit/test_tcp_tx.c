@@ -185,6 +185,7 @@ static void a_lost_fin_is_sent_again(void **state)
 		assert_true(r->out.flags & TH_FIN);
 		assert_int_equal(r->out.seq, 0);
 	}
+	assert_int_equal(r->tcp.retransmits, 3);
 	rig_free(r);
 }
 

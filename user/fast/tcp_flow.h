@@ -211,7 +211,8 @@ struct tcp {
 	struct tp_pipe_mem rx, tx;
 	uint32_t rx_order_max, tx_order_max;
 	uint32_t rcv_most;		/* rcv_limit may grow up to this */
-	uint64_t rx_bytes, tx_bytes, retransmits, ooo;
+	uint64_t rx_bytes, tx_bytes, ooo;
+	uint64_t retransmits;		/* segments sent again */
 	uint64_t dsack_segs;		/* segments that D-SACKs told of */
 
 	/* here while there are few, else in blocks of the pool */

@@ -324,7 +324,8 @@ static void note_resent(struct tcp *t, const struct tcp_out *o, uint32_t end, ui
 	t->undo_rtx += end - o->seq;
 	if (t->flags & T_PACED)
 		tcp_pace_resent(t, o->len);
-	t->retransmits++;
+	/* segments, as D-SACKs tell of them; a bare FIN is one */
+	t->retransmits += tcp_max((o->len + t->mss_now - 1U) / t->mss_now, 1);
 	if (tcp_in_reduction(t))
 		t->prr_out += (o->len + t->mss - 1) / t->mss;
 	t->flags &= ~(T_FORCE_RTX | T_PROBE);
