@@ -230,6 +230,32 @@ static void sacks_of_older_segments_put_the_timeout_off(void **state)
 	rig_free(r);
 }
 
+/* 0..1000 is lost; what is missing at 7000 has a few milliseconds still, whatever is sent again. */
+static void resending_the_first_segment_leaves_the_others_their_time(void **state)
+{
+	struct rig *r = ten_in_flight(NULL);
+	uint64_t at;
+
+	(void)state;
+	r->tcp.flags |= T_REORDERED;
+	rig_sack(r, 0, 1000, 7000);
+	rig_sack(r, 0, 8000, 10000);
+	assert_int_equal(r->tcp.lost, 1000);
+	assert_int_equal(r->tcp.rtx_kind, TCP_RTX_REORDER);
+	at = r->tcp.rtx_at;
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.seq, 0);
+	assert_true(r->out.retransmit);
+	assert_int_equal(r->tcp.rtx_kind, TCP_RTX_REORDER);
+	assert_int_equal(r->tcp.rtx_at, at);
+	r->now = at;
+	tcp_timer(&r->tcp, r->now);
+	assert_int_equal(r->tcp.lost, 2000);
+	assert_int_equal(r->tcp.rtx_kind, TCP_RTX_RTO);	/* the timeout counts from here */
+	assert_true(r->tcp.rtx_at >= at + 200 * MS);
+	rig_free(r);
+}
+
 static void a_reneging_peer_has_half_a_round_trip_to_explain(void **state)
 {
 	struct rig *r = ten_in_flight(NULL);
@@ -319,6 +345,7 @@ int main(void)
 		cmocka_unit_test(an_undone_reduction_ends_slow_start_at_three_quarters),
 		cmocka_unit_test(an_original_that_came_late_makes_nothing_lost),
 		cmocka_unit_test(sacks_of_older_segments_put_the_timeout_off),
+		cmocka_unit_test(resending_the_first_segment_leaves_the_others_their_time),
 		cmocka_unit_test(a_reneging_peer_has_half_a_round_trip_to_explain),
 		cmocka_unit_test(a_copy_lost_after_a_timeout_costs_again),
 		cmocka_unit_test(a_needless_copy_counts_as_delivered),

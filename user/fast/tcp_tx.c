@@ -329,7 +329,9 @@ static void note_resent(struct tcp *t, const struct tcp_out *o, uint32_t end, ui
 	if (tcp_in_reduction(t))
 		t->prr_out += (o->len + t->mss - 1) / t->mss;
 	t->flags &= ~(T_FORCE_RTX | T_PROBE);
-	if (o->seq == t->snd_una || t->rtx_kind == TCP_RTX_NONE)
+	/* RACK's wait for reordered segments goes on; the timeout begins when that is over */
+	if (t->rtx_kind != TCP_RTX_REORDER &&
+	    (o->seq == t->snd_una || t->rtx_kind == TCP_RTX_NONE))
 		tcp_arm_rtx(t, now_ns);
 }
 
