@@ -294,6 +294,79 @@ static void a_copy_lost_after_a_timeout_costs_again(void **state)
 	rig_free(r);
 }
 
+/* The timer expired, and the first ACK after it makes F-RTO ask for new data: there are @n bytes, the
+ * program has set @options, and the peer's window has room for @wnd.
+ */
+static struct rig *frto_asks_for_new_data(uint32_t n, uint32_t options, uint32_t wnd)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+	struct tcp_seg s;
+
+	b.ts_ok = false;
+	r = rig_new(&b);
+	rig_write(r, 2900);
+	rig_drain(r);
+	time_out(r);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.seq, 0);
+	atomic_store(&r->slot->opts, options);
+	rig_write(r, n);
+	assert_int_equal(rig_drain(r), 0);
+	rig_pass(r, 20 * MS);
+	s = rig_seg(r, 0, 0, 1000);
+	s.window = (uint16_t)(1900 + wnd);
+	rig_rx(r, &s);
+	assert_int_equal(r->tcp.ca, TCP_LOSS);
+	return r;
+}
+
+static void what_nagle_or_cork_holds_goes_if_frto_needs_it(void **state)
+{
+	static const uint32_t options[] = { 0, TP_O_CORK, TP_O_MORE, TP_O_NODELAY };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		struct rig *r = frto_asks_for_new_data(100, options[i], 50000);
+
+		assert_true(rig_tx(r));
+		assert_int_equal(r->out.seq, 2900);
+		assert_int_equal(r->out.len, 100);
+		assert_false(rig_tx(r));
+		rig_write(r, 100);			/* one is enough */
+		assert_int_equal(rig_drain(r), options[i] == TP_O_NODELAY);
+		rig_free(r);
+	}
+}
+
+static void where_new_data_may_not_go_the_lost_go_again(void **state)
+{
+	struct rig *r = frto_asks_for_new_data(5000, TP_O_NODELAY, 500);	/* a silly window */
+
+	(void)state;
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.seq, 1000);
+	assert_true(r->out.retransmit);
+	assert_false(r->tcp.flags & T_FRTO);
+	rig_free(r);
+}
+
+static void new_data_that_waits_for_its_pace_may_go(void **state)
+{
+	struct rig *r = frto_asks_for_new_data(5000, TP_O_NODELAY, 50000);
+	uint64_t at = r->now + 5 * MS;
+
+	(void)state;
+	r->tcp.flags |= T_PACED;
+	r->tcp.pace_at = at;
+	assert_false(rig_tx(r));
+	rig_timer(r);
+	assert_int_equal(r->now, at);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.seq, 2900);
+	rig_free(r);
+}
+
 static void a_needless_copy_counts_as_delivered(void **state)
 {
 	struct rig *r = ten_in_flight(NULL);
@@ -348,6 +421,9 @@ int main(void)
 		cmocka_unit_test(resending_the_first_segment_leaves_the_others_their_time),
 		cmocka_unit_test(a_reneging_peer_has_half_a_round_trip_to_explain),
 		cmocka_unit_test(a_copy_lost_after_a_timeout_costs_again),
+		cmocka_unit_test(what_nagle_or_cork_holds_goes_if_frto_needs_it),
+		cmocka_unit_test(where_new_data_may_not_go_the_lost_go_again),
+		cmocka_unit_test(new_data_that_waits_for_its_pace_may_go),
 		cmocka_unit_test(a_needless_copy_counts_as_delivered),
 		cmocka_unit_test(copies_of_before_do_not_undo_what_follows),
 	};

@@ -286,7 +286,7 @@ static bool frto(struct tcp *t, const struct tcp_acked *a)
 	} else if (a->advanced && !seq_after_eq(t->snd_una, t->high_seq)) {
 		t->high_seq = t->snd_nxt;
 		if (tcp_unsent(t) && seq_after(t->snd_una + t->snd_wnd, t->snd_nxt))
-			t->flags |= T_FRTO_NEW;
+			t->flags |= T_FRTO_NEW | T_PUSH;
 		else
 			t->flags &= ~T_FRTO;
 	}

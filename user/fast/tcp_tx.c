@@ -15,7 +15,7 @@
  * time in a flow that is paced.
  * A partial segment is held back (Nagle's rule as Linux has it: while a partial one is in
  * flight), and so is a segment that the window would cut short (silly window), until
- * the persist timer sets T_FORCE_WND.
+ * the persist timer sets T_FORCE_WND. F-RTO overrules Nagle and CORK.
  */
 #include "tcp_flow.h"
 
@@ -376,6 +376,17 @@ static bool resend_lost(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struc
 	return true;
 }
 
+/* F-RTO wanted new data to go first, and none may: nothing would tell whether anything was lost, so it
+ * was, as in Linux (tcp_xmit_recovery). But what only waits for its time in a paced flow will go.
+ */
+static bool resend_instead(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *o)
+{
+	if (seq_after(t->snd_nxt, t->high_seq) || t->pace_due != TCP_NEVER)
+		return false;
+	t->flags &= ~(T_FRTO | T_FRTO_NEW);
+	return t->lost && resend_lost(t, now_ns, max_segs, o);
+}
+
 /* Bytes of the segment that was sent last: what is left behind the full ones of its run, and FIN. */
 static uint32_t last_segment(const struct tcp *t, uint32_t seg)
 {
@@ -476,5 +487,7 @@ bool tcp_tx(struct tcp *t, uint64_t now_ns, uint32_t max_segs, struct tcp_out *r
 	}
 	if (t->snd_una == t->snd_nxt)
 		tcp_arm_idle(t, now_ns);
+	else if (t->flags & T_FRTO_NEW)
+		return resend_instead(t, now_ns, max_segs, ret_out);
 	return false;
 }
