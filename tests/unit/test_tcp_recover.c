@@ -407,6 +407,71 @@ static void copies_of_before_do_not_undo_what_follows(void **state)
 	rig_free(r);
 }
 
+/* A true loss; of what is sent after it the network makes two. */
+static void a_copy_of_later_bytes_undoes_nothing(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.ts_ok = false;
+	r = ten_in_flight(&b);
+	rig_sack(r, 0, 1000, 5000);
+	assert_true(rig_tx(r));
+	rig_pass(r, 20 * MS);
+	rig_ack(r, 10000);
+	assert_int_equal(r->tcp.cc.cwnd, 5);
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.seq, 10000);
+	rig_pass(r, 20 * MS);
+	rig_ack(r, 11000);
+	ack_of(r, 11000, r->now, 10000, 11000);
+	assert_in_range(r->tcp.cc.cwnd, 5, 6);
+	rig_free(r);
+}
+
+/* Recovery sends new data, and finds some of it lost before it is over. */
+static void all_that_an_episode_resent_may_undo_it(void **state)
+{
+	struct tcp_begin b = rig_begin();
+	struct rig *r;
+
+	(void)state;
+	b.ts_ok = false;
+	r = ten_in_flight(&b);
+	r->tcp.cc.cwnd = 14;
+	for (int i = 0; i < 4; i++) {
+		if (i == 3)
+			rig_sack(r, 0, 1000, 5000);	/* high_seq is 13000 */
+		r->tcp.cc.cwnd = 14;
+		assert_true(rig_tx(r));
+		rig_pass(r, MS);
+	}
+	assert_true(r->out.retransmit);
+	r->tcp.cc.cwnd = 14;
+	assert_true(rig_tx(r));
+	assert_int_equal(r->out.seq, 13000);
+	rig_pass(r, MS);
+	r->tcp.cc.cwnd = 14;
+	assert_true(rig_tx(r));
+	rig_pass(r, 20 * MS);
+	rig_sack(r, 0, 1000, 13000);
+	rig_sack(r, 0, 14000, 15000);
+	for (r->tcp.cc.cwnd = 14; r->tcp.lost > r->tcp.rtx; r->tcp.cc.cwnd = 14)
+		assert_true(rig_tx(r));
+	assert_int_equal(r->tcp.retransmits, 3);	/* 0..1000 twice, 13000..14000 */
+	rig_pass(r, MS);
+	rig_ack(r, 15000);
+	assert_int_equal(r->tcp.ca, TCP_OPEN);
+	assert_int_equal(r->tcp.cc.cwnd, 7);
+	ack_of(r, 15000, r->now, 0, 1000);
+	ack_of(r, 15000, r->now, 0, 1000);
+	assert_int_equal(r->tcp.cc.cwnd, 7);
+	ack_of(r, 15000, r->now, 13000, 14000);
+	assert_int_equal(r->tcp.cc.cwnd, 14);
+	rig_free(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -426,6 +491,8 @@ int main(void)
 		cmocka_unit_test(new_data_that_waits_for_its_pace_may_go),
 		cmocka_unit_test(a_needless_copy_counts_as_delivered),
 		cmocka_unit_test(copies_of_before_do_not_undo_what_follows),
+		cmocka_unit_test(a_copy_of_later_bytes_undoes_nothing),
+		cmocka_unit_test(all_that_an_episode_resent_may_undo_it),
 	};
 
 	return cmocka_run_group_tests_name("tcp_recover", tests, NULL, NULL);

@@ -177,6 +177,7 @@ struct tcp {
 	/* recovery */
 	uint32_t high_seq;		/* snd_nxt when recovery, loss or CWR began */
 	uint32_t undo_una;		/* snd_una then */
+	uint32_t undo_end;		/* no byte of the episode beyond it was sent again */
 	uint32_t undo_rtx;		/* bytes retransmitted since, not yet found needless */
 	uint32_t rtx_tsval;		/* TSval of the first retransmission of the episode */
 	uint32_t prr_delivered, prr_out;	/* segments */

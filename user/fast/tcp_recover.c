@@ -27,6 +27,7 @@ static void begin_episode(struct tcp *t)
 {
 	t->high_seq = t->snd_nxt;
 	t->undo_una = t->snd_una;
+	t->undo_end = t->snd_nxt;
 	t->undo_rtx = t->rtx;		/* copies still under way may cause D-SACKs */
 	t->flags |= T_UNDO;
 	if (!t->rtx)

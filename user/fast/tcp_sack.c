@@ -417,13 +417,15 @@ static void note_dsack(struct tcp *t, const struct tcp_sack *b, struct tcp_acked
 {
 	uint32_t len = b->end - b->start;
 
-	/* of this episode only, and of a length that can be true */
+	/* of a length that can be true */
 	if (!seq_before(b->start, b->end) || len > t->max_wnd ||
 	    seq_after(b->end, t->snd_nxt) || network_duplicates(t, len))
 		return;
 	a->dsack = true;
 	a->delivered += len;			/* a needless copy left the network too */
-	if (t->flags & T_UNDO && !seq_before(b->start, t->undo_una))
+	/* of this episode only: it may be over for long, and copies of later bytes say nothing of it */
+	if (t->flags & T_UNDO && !seq_before(b->start, t->undo_una) &&
+	    !seq_after(b->end, t->undo_end))
 		t->undo_rtx -= tcp_min(t->undo_rtx, len);
 }
 

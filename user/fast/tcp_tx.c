@@ -321,7 +321,10 @@ static void note_resent(struct tcp *t, const struct tcp_out *o, uint32_t end, ui
 	}
 	if (!t->stall_ns)
 		t->stall_ns = now_ns;
-	t->undo_rtx += end - o->seq;
+	if (t->ca >= TCP_RECOVERY) {		/* else a loss probe, no part of an episode */
+		t->undo_rtx += end - o->seq;
+		t->undo_end = seq_max(t->undo_end, end);
+	}
 	if (t->flags & T_PACED)
 		tcp_pace_resent(t, o->len);
 	/* segments, as D-SACKs tell of them; a bare FIN is one */
