@@ -184,6 +184,23 @@ static void cubic_stands_still_while_the_program_does(void **state)
 	assert_int_equal(a.cwnd, b.cwnd);
 }
 
+/* A reduction, a pause, and only then the news that it was needless: the pause is none of the curve's. */
+static void nor_does_the_curve_go_on_that_an_undo_brings_back(void **state)
+{
+	struct cc a = start("cubic", 1000, 500), b;
+
+	(void)state;
+	a.cwnd = a.ssthresh = a.ops->ssthresh(&a, CC_CUT_LOSS);
+	round_trip(&a, 100 * MS);
+	b = a;
+	b.ops->ssthresh(&b, CC_CUT_LOSS);
+	b.ops->restart(&b, 60000 * MS, 59800 * MS);
+	b.ops->undo(&b);
+	round_trip(&a, 200 * MS);
+	round_trip(&b, 60000 * MS);
+	assert_int_equal(a.cwnd, b.cwnd);
+}
+
 /* A round trip of slow start: every segment its own ACK, all with the same delay. */
 static void slow_round(struct cc *c, uint32_t *una, int64_t rtt_us)
 {
@@ -349,6 +366,7 @@ int main(void)
 		cmocka_unit_test(cubic_forgets_a_maximum_that_was_none),
 		cmocka_unit_test(a_timeout_leaves_cubic_nothing_to_return_to),
 		cmocka_unit_test(cubic_stands_still_while_the_program_does),
+		cmocka_unit_test(nor_does_the_curve_go_on_that_an_undo_brings_back),
 		cmocka_unit_test(a_long_train_of_acks_ends_slow_start),
 		cmocka_unit_test(acks_that_come_apart_are_no_train),
 		cmocka_unit_test(hystart_slows_down_when_the_round_trip_grows),

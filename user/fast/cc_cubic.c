@@ -243,13 +243,21 @@ static uint32_t ssthresh(struct cc *c, enum cc_cut why)
 	return less > 2 ? (uint32_t)less : 2;
 }
 
-/* The curve stands still while the program sends nothing. */
+static uint64_t later(uint64_t epoch_ns, uint64_t now_ns, uint64_t idle_ns)
+{
+	if (!epoch_ns)
+		return 0;
+	return epoch_ns + idle_ns < now_ns ? epoch_ns + idle_ns : now_ns;
+}
+
+/* The curve stands still while the program sends nothing, and so does the one before it. */
 static void restart(struct cc *c, uint64_t now_ns, uint64_t idle_ns)
 {
 	struct cubic *q = cubic(c);
 
-	if (q->epoch_ns)
-		q->epoch_ns = q->epoch_ns + idle_ns < now_ns ? q->epoch_ns + idle_ns : now_ns;
+	q->epoch_ns = later(q->epoch_ns, now_ns, idle_ns);
+	if (q->undoable)
+		q->prior_epoch_ns = later(q->prior_epoch_ns, now_ns, idle_ns);
 }
 
 const struct cc_ops cc_cubic = {
