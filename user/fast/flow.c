@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#define CHAINS	(1U << 16)
+#define CHAINS	(1U << 14)
 
 static void *sparse(size_t bytes)
 {

@@ -38,13 +38,12 @@ struct flow {
 	struct appq *appq;
 	struct tp_slot *shm;		/* line 0 is ours, line 1 the program's */
 	struct tp_pipe_mem tx;
-	bool ack_pending;
 
 	/* the thread's */
-	enum flow_phase phase;
+	uint8_t phase;			/* enum flow_phase */
 	bool leaving;			/* LEAVE: quiet as soon as may be */
-	uint32_t leave;			/* number of the last LEAVE, 0 none */
 	bool ending;			/* the peer's FIN arrived, or ours is acknowledged: output.c */
+	uint32_t leave;			/* number of the last LEAVE, 0 none */
 	uint32_t todo;			/* TCP_DO_* of this turn */
 	uint32_t events;		/* 1 << FAST_EV_*: to be told to the slow path */
 	struct list busy;		/* todo or output left */

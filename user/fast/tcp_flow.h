@@ -130,21 +130,20 @@ struct tcp {
 	uint8_t opts;			/* TP_O_*, as last read */
 	uint8_t quickack;		/* ACKs still to send at once */
 
-	/* line 2: timers and acknowledging */
-	alignas(TP_LINE) uint64_t rtx_at;
-	uint64_t ack_at, push_at;
+	/* then timers and acknowledging */
+	uint64_t rtx_at, ack_at, push_at;
 	uint64_t rto_at;		/* when the retransmission timer is due, whatever rtx_at is */
 	uint64_t heard_ns;		/* last segment in */
 	uint64_t data_ns;		/* last data in */
 	uint64_t sent_ns;		/* last data out */
 	uint32_t ato_us;		/* delay of a delayed ACK */
 	uint32_t ts_offset;
-	uint32_t tx_want;		/* as told */
 	uint64_t told_writable;		/* tx_tail when the program last heard WRITABLE */
+	uint32_t tx_want;		/* as told */
 	uint32_t snd_small;
 
-	/* line 3 on: growth and rarer things */
-	alignas(TP_LINE) struct rtt rtt;
+	/* growth and rarer things */
+	struct rtt rtt;
 	uint32_t drs_us;		/* round trip as the receiver sees it, 0 unknown */
 	uint32_t drs_tsecr;
 	uint32_t told_limit;		/* rcv_limit when the window was last told */
@@ -154,8 +153,8 @@ struct tcp {
 	uint32_t max_wnd;		/* largest window of the peer */
 	uint32_t max_out;		/* most bytes in flight in this round trip */
 	uint32_t cwnd_seq;		/* this round trip ends there */
-	uint32_t max_used;		/* most bytes in flight since cwnd_ns */
 	uint64_t cwnd_ns;		/* when cwnd was last the limit, or was adapted */
+	uint32_t max_used;		/* most bytes in flight since then */
 	uint32_t acked_frac;		/* delivered bytes not yet counted as a segment */
 
 	/* T_RATE (tcp_rate.c), in bytes and ticks */
@@ -165,13 +164,13 @@ struct tcp {
 	uint32_t lost_ever;		/* bytes that were deemed lost, by an ACK or a timer, modulo 2^32 */
 	uint32_t app_mark;		/* cc.app_limited until so many are delivered */
 	bool tx_filled;			/* the program wrote until there was hardly room */
+	bool pingpong;			/* interactive: delay ACKs, an answer will carry them */
 
 	/* T_PACED (tcp_pace.c) */
 	uint32_t pace_left, pace_used;	/* bytes of the burst under way: may go, went */
 	uint64_t pace_late;		/* so long after it might have left, the burst under way began */
 	uint64_t pace_at;		/* when the next burst may leave */
 	uint64_t pace_due;		/* tcp_timer at pace_at, else TCP_NEVER */
-	bool pingpong;			/* interactive: delay ACKs, an answer will carry them */
 	struct cc cc;
 
 	/* recovery */

@@ -543,11 +543,12 @@ static int tell_all(struct tp_ctl *req)
 	return best;
 }
 
-int ctl_listen(enum tp_ctl_type type, const struct tp_listen_key *key, uint64_t cookie)
+int ctl_listen(enum tp_ctl_type type, const struct tp_flow_key *local, uint64_t cookie)
 {
 	struct tp_ctl req = { .h.type = type };
 
-	req.listen.key = *key;
+	memcpy(req.listen.key.local_ip, local->local_ip, sizeof(local->local_ip));
+	req.listen.key.local_port = local->local_port;
 	req.listen.cookie = cookie;
 	return tell_all(&req);
 }

@@ -167,7 +167,7 @@ static void conn_end(struct conn *c)
 	ep_conn_closed(c);
 	if (c->listen_pid && c->listen_pid == shim_pid &&
 	    c->epoch == atomic_load_explicit(&fork_epoch, memory_order_relaxed))
-		ctl_listen(TP_CTL_UNLISTEN, &c->listen_key, c->cookie);
+		ctl_listen(TP_CTL_UNLISTEN, &c->key, c->cookie);
 	conn_last_user_out(c);
 	if (c->claimed)
 		wake_sleepers(c);

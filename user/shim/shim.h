@@ -211,7 +211,7 @@ struct claim {
 void ctl_start(void);
 uint32_t ctl_epoch(void);		/* counts links that came up: who registered before must again */
 bool ctl_up(void);			/* is there a daemon? connects to all that there are */
-int ctl_listen(enum tp_ctl_type type, const struct tp_listen_key *key, uint64_t cookie);
+int ctl_listen(enum tp_ctl_type type, const struct tp_flow_key *local, uint64_t cookie);
 int ctl_connect(uint64_t cookie);
 int ctl_claim(enum tp_ctl_type type, const struct tp_flow_key *key, uint64_t cookie,
 	      uint32_t opts, struct claim *ret_claim);
@@ -299,19 +299,20 @@ struct conn {
 	 */
 	_Atomic uint32_t mode;		/* enum conn_mode */
 	uint32_t index, generation;	/* of the slot */
+	uint32_t epoch;			/* fork_epoch when the conn was made */
 	_Atomic(struct region *) region;
 	_Atomic(struct tp_slot *) slot;
-	_Atomic bool claimed;		/* this time it has had one */
 	struct tp_pipe_mem rx, tx;
 
 	/* under the slot's rx_lock, tx_lock */
 	uint64_t rx_reserved, tx_reserved;	/* io.c: nested calls */
 	uint64_t rx_told;		/* rx_tail at our last kick for reading */
-	bool rx_busy, tx_busy;
 	uint32_t notsent_lowat;		/* TCP_NOTSENT_LOWAT; 0: none */
+	bool rx_busy, tx_busy;
 	bool err_taken;			/* slot->err was reported */
 
 	/* by any thread */
+	_Atomic bool claimed;		/* it has had a slot since it was made */
 	_Atomic bool nonblock;
 	_Atomic bool shut_rd, shut_wr;
 	_Atomic uint32_t starved;	/* counts writes that found too little room */
@@ -319,14 +320,12 @@ struct conn {
 	_Atomic uint32_t reads, writes, tries;	/* young.c: while YOUNG */
 	_Atomic uint32_t shortness;	/* young.c: of a listener */
 	struct conn *listener;		/* that accepted it; only for its shortness */
-	uint32_t epoch;			/* fork_epoch when it was made */
 
 	/* under conn_reg */
 	struct ereg *eregs;
 
 	uint64_t cookie;
-	struct tp_flow_key key;
-	struct tp_listen_key listen_key;
+	struct tp_flow_key key;		/* of a listener, the local end alone */
 	pid_t listen_pid;		/* who registered the port */
 	uint32_t listen_epoch;		/* ctl_epoch() at that time */
 	struct conn *next_free;

@@ -167,14 +167,11 @@ bool conn_promote(int fd, struct conn *c)
 
 static void register_port(int fd, struct conn *c)
 {
-	struct tp_listen_key *key = &c->listen_key;
-
-	memset(key, 0, sizeof(*key));
-	if (!name_of(fd, false, key->local_ip, &key->local_port, true))
+	if (!name_of(fd, false, c->key.local_ip, &c->key.local_port, true))
 		return;
 	c->cookie = cookie_of(fd);
 	c->listen_epoch = ctl_epoch();
-	if (ctl_listen(TP_CTL_LISTEN, key, c->cookie) == 0)
+	if (ctl_listen(TP_CTL_LISTEN, &c->key, c->cookie) == 0)
 		c->listen_pid = shim_pid;
 }
 

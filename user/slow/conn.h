@@ -43,9 +43,9 @@ enum conn_phase {
 struct conn {
 	struct list by_key, by_cookie, due;	/* due: expire.c */
 	struct tp_flow_key key;
-	uint64_t cookie;		/* 0: not claimed yet */
 	enum conn_phase phase;
 	uint64_t since_ns;		/* when this phase began */
+	uint64_t cookie;		/* 0: not claimed yet */
 
 	/* claim.c; valid from FAST on */
 	struct region *region;		/* NULL: no slot */
@@ -68,9 +68,9 @@ struct conn {
 	bool fin_asked;			/* Linux sent FIN */
 	bool peer_first;		/* ... after the program was told of the peer's */
 	bool fin_told;			/* Linux was told of the peer's FIN already */
+	bool wants_back;		/* asked to go; else it goes because it ends */
 	bool peer_done;			/* the peer had finished a look ago, with bytes unread ... */
 	uint64_t read_seen;		/* ... and so many were read then */
-	bool wants_back;		/* asked to go; else it goes because it ends */
 	uint32_t leaves;		/* LEAVE commands sent; the last one's number */
 	uint32_t revived;		/* times it was quiet with bytes left to send */
 	struct tcp_state last;		/* final numbers, from QUIET on */
@@ -78,8 +78,8 @@ struct conn {
 	uint32_t tx_delta, rx_delta;	/* LINUX: wire minus Linux */
 
 	/* feed.c */
-	bool taken;			/* what was unread is no longer in the pipe, or stays */
 	uint32_t take_tries;		/* times in a row that a reader was in the midst of reading */
+	bool taken;			/* what was unread is no longer in the pipe, or stays */
 	bool reader_waits;		/* ... but the program does not see that yet */
 	bool feeding;			/* ... and did not fit into Linux's window at once */
 	bool wire_reset;		/* the peer has reset meanwhile */
@@ -88,20 +88,20 @@ struct conn {
 	uint32_t feed_seen;		/* Linux's rcv_nxt a tick ago */
 	uint32_t feed_snd;		/* snd_nxt on the wire */
 
-	/* upcall.c */
-	uint32_t long_frames;		/* that no AF_XDP socket takes, while it was FAST */
-
 	struct bulk_meter bulk[BULK_WAYS];	/* bulk.c */
 
 	/* keepalive.c */
 	uint64_t probed_ns;		/* Linux's keepalive probe that waits for an answer; 0 none */
 	bool probing;			/* the peer was asked */
 
+	uint8_t reason;			/* enum tp_reason: why it is Linux's */
+
+	/* upcall.c */
+	uint32_t long_frames;		/* that no AF_XDP socket takes, while it was FAST */
+
 	/* expire.c, handback.c */
 	uint32_t due_tick;
 	uint32_t asked;			/* times Linux was asked in this phase */
-
-	enum tp_reason reason;		/* why it is Linux's */
 };
 
 #define CONN_BUCKETS	(1U << 16)
