@@ -20,6 +20,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "../common/clock.h"
 #include "../common/cpu.h"
@@ -28,6 +29,7 @@
 #define SPIN_LOOKS	16		/* between two looks at the clock, the timers and what was sent */
 #define YIELD_TRIES	4		/* in a row, until a program has run */
 #define YIELDER_NS	10000000ULL	/* for so long a program counts as one that yields */
+#define SLACK_NS	1000UL		/* the kernel's own, 50 us, is more than what lies between paced segments */
 #define TX_RETRY_NS	50000ULL	/* the kernel did not take our frames: try again after */
 
 static void kicked(struct fast *t, struct appq *q, uint32_t slot)
@@ -387,6 +389,7 @@ void *fast_run(void *thread)
 	pthread_sigmask(SIG_BLOCK, &all, NULL);
 	snprintf(name, sizeof(name), "tasp-fast/%u", t->index);
 	pthread_setname_np(pthread_self(), name);
+	(void)prctl(PR_SET_TIMERSLACK, SLACK_NS);
 	if (t->set->cfg.cpu[t->index] >= 0)
 		(void)cpu_pin(t->set->cfg.cpu[t->index]);
 
