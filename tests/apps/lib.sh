@@ -29,7 +29,7 @@ chmod 1777 "$TMPDIR"
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 link client c1 10.0.1.1/24  server s1 10.0.1.2/24
-attach server s0
+attach server s0 ${TP_ATTACH:-}
 
 # --- one program, on Linux and under taspilot ------------------------------------------
 
