@@ -213,6 +213,16 @@ static inline void wire_tcp_seal(const struct wire_ip *ip, struct wire_tcp *tcp,
 						   wire_sum(tcp, tcp_len)));
 }
 
+/* TCP over IPv4, be it whole or not, with IP options or not. */
+static inline bool wire_is_tcp(const uint8_t *frame, size_t len)
+{
+	const struct wire_eth *eth = (const void *)frame;
+	const struct wire_ip *ip = (const void *)(frame + WIRE_ETH_LEN);
+
+	return len >= WIRE_ETH_LEN + WIRE_IP_LEN &&
+	       eth->ethertype == __builtin_bswap16(WIRE_ETH_IP) && ip->ipproto == WIRE_PROTO_TCP;
+}
+
 /* Where things are in a frame that wire_locate() accepted. */
 struct wire_at {
 	const struct wire_ip *ip;

@@ -787,6 +787,37 @@ static void long_frames_still_arrive_while_the_flow_is_to_leave(void **state)
 	assert_true(left);
 }
 
+/* @len bytes at @frame, with four of IP options more. */
+static uint32_t with_ip_options(uint8_t *frame, uint32_t len)
+{
+	struct wire_ip *ip = (void *)(frame + WIRE_ETH_LEN);
+	uint8_t *options = frame + WIRE_ETH_LEN + WIRE_IP_LEN;
+
+	memmove(options + 4, options, len - WIRE_ETH_LEN - WIRE_IP_LEN);
+	memset(options, WIRE_OPT_NOP, 4);
+	ip->version_ihl = 0x46;
+	ip->tot_len = htons((uint16_t)(len + 4 - WIRE_ETH_LEN));
+	return len + 4;
+}
+
+/* Neither the fast thread nor we read such segments, and their numbers are the wire's. */
+static void a_segment_that_nobody_can_read_is_lost(void **state)
+{
+	const struct said what = { .flags = WIRE_ACK, .seq = ISS_PEER + 1, .ack = ISS_LINUX + 1,
+				   .len = 50 };
+	uint8_t frame[FRAME_ROOM];
+	uint32_t len = say(&what, frame);
+
+	(void)state;
+	go_fast();
+	record(TP_REC_FRAME, TP_FAST, frame, with_ip_options(frame, len), 0);
+	record(TP_REC_FRAME, TP_HOLD, frame, say(&what, frame) - 1, 0);
+	upcall_drain(s, UPCALL_ALL);
+	from_wire(s, &(struct virtio_net_hdr){ 0 }, frame, len - 1, 0);
+	assert_int_equal(linux_.frames, 0);
+	assert_int_equal(s->upcall.bad, 3);
+}
+
 static void linuxs_ack_of_the_handshake_reaches_the_wire(void **state)
 {
 	(void)state;
@@ -1621,6 +1652,7 @@ int main(void)
 		T(a_stranger_during_the_claim_is_not_forgotten),
 		T(a_frame_recorded_in_hold_and_read_after_it_is_injected),
 		T(long_frames_still_arrive_while_the_flow_is_to_leave),
+		T(a_segment_that_nobody_can_read_is_lost),
 		T(linuxs_ack_of_the_handshake_reaches_the_wire),
 		T(what_linux_says_is_not_sent),
 		T(the_release_is_seen_before_the_fin),

@@ -138,6 +138,7 @@ void report_status(struct slow *s, struct text *t)
 	json_num(t, "setups", s->setups);
 	json_num(t, "ring_full", count[TP_V_XDP_RING_FULL_DROP] + count[TP_V_XDP_RING_FULL_PASS]);
 	json_num(t, "stale", s->upcall.stale);
+	json_num(t, "bad_slow_rx", s->upcall.bad);
 	json_num(t, "allocated", bytes_allocated());
 	bulk_report(&s->bulk, t);
 	why_counts(&s->why, t);

@@ -106,6 +106,19 @@ static void to_conn(struct slow *s, struct conn *c, const struct segment *seg,
 	}
 }
 
+/* No segment as we read them. What is TCP all the same (with IP options, lengths that lie) is here
+ * because its flow was in HOLD or FAST when the programs saw it: its numbers are the wire's, and
+ * Linux must not take them for its own (I8). Lost; if it was in earnest the peer repeats it.
+ */
+static void from_wire_other(struct slow *s, const struct virtio_net_hdr *vnet, uint8_t *frame,
+			    uint32_t len)
+{
+	if (wire_is_tcp(frame, len))
+		s->upcall.bad++;
+	else if (!icmp_from_wire(s, frame, len))
+		relay_to_linux(s, vnet, frame, len);
+}
+
 void from_wire(struct slow *s, const struct virtio_net_hdr *vnet, uint8_t *frame, uint32_t len,
 	       uint32_t queue)
 {
@@ -118,8 +131,7 @@ void from_wire(struct slow *s, const struct virtio_net_hdr *vnet, uint8_t *frame
 		vnet = &described;
 	}
 	if (!segment_read(frame, len, SEG_FROM_WIRE, &seg)) {
-		if (!icmp_from_wire(s, frame, len))
-			relay_to_linux(s, vnet, frame, len);
+		from_wire_other(s, vnet, frame, len);
 		return;
 	}
 	c = conn_find(&s->conns, &seg.key);

@@ -18,6 +18,7 @@ struct upcall {
 	void *consumer, *producer;	/* their pages; data lies behind the producer's */
 	size_t size;			/* bytes of data, a power of two */
 	uint64_t frames, stale, releases;
+	uint64_t bad;			/* segments of flows of ours that nobody can read */
 };
 
 int upcall_init(struct slow *s);
