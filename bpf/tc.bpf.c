@@ -14,8 +14,10 @@
  *  - Before a segment of the peer passes in WATCH, the entry says so (to_linux), and only then
  *    its state is looked at once more: who holds the flow sees the note, or we see the hold.
  *  - No segment of a flow in HOLD or FAST passes either NIC program without the mark: its
- *    numbers would mean something else on the other side (tp_nic_in stops what slipped past
- *    XDP, the first of several fragments included: without it the rest means nothing).
+ *    numbers would mean something else on the other side. What came past XDP, because it was
+ *    still WATCH there or never met it (bpf_redirect_peer, mirred, a driver that has lost our
+ *    program), goes to the TAP; fragments are dropped, the first included: without it the rest
+ *    means nothing.
  *  - A SYN is never translated. One that Linux sends, or answers with SYN-ACK, proves that
  *    the connection of this name in LINUX has ended.
  *  - We let pass by TC_ACT_UNSPEC: other filters on the NIC go on to be asked.
@@ -35,8 +37,6 @@
 /* Written by user space before load. */
 const volatile __u32 tp_nic_ifindex;
 const volatile __u32 tp_tap_ifindex;
-/* Written by user space at any time: the driver does not run XDP, which would take what is FAST. */
-__u32 tp_no_xdp;
 
 static __always_inline int pass(__u32 v)
 {
@@ -164,16 +164,20 @@ static __always_inline void watch_out(const struct __sk_buff *skb, const struct 
 		flow_forget(v, TP_WATCH);
 }
 
-/* XDP had no room for it (generic mode only). To the TAP, in one piece. */
+/* XDP had no room for it (generic mode only). */
 static __always_inline bool was_merged(const struct __sk_buff *skb)
 {
-	return tp_generic && skb->len > TP_FRAME_MAX && daemon_alive(FIRST_QUEUE);
+	return tp_generic && skb->len > TP_FRAME_MAX;
 }
 
-/* Nobody else takes it, and the slow path can. */
-static __always_inline bool stands_in_for_xdp(const struct pkt *p)
+/* Not for Linux: the slow path takes it, in one piece. What bears our own address it would take for
+ * Linux's.
+ */
+static __always_inline int ours_in(struct __sk_buff *skb, const struct pkt *p, __u32 v)
 {
-	return tp_no_xdp && !p->first_frag && daemon_alive(FIRST_QUEUE);
+	if (p->first_frag || from_our_mac(skb) || !daemon_alive(FIRST_QUEUE))
+		return drop(TP_V_TCI_GUARD);
+	return to_tap(v);
 }
 
 static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
@@ -194,15 +198,9 @@ static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 	case TP_HOLD:
 		if (flow_unhold_dead(v))
 			return pass(TP_V_TCI_PASS);
-		if (p->first_frag || !daemon_alive(FIRST_QUEUE))
-			return drop(TP_V_TCI_GUARD);
-		return to_tap(TP_V_TCI_HOLD);
+		return ours_in(skb, p, TP_V_TCI_HOLD);
 	case TP_FAST:
-		if (was_merged(skb))
-			return to_tap(TP_V_TCI_MERGED);
-		if (stands_in_for_xdp(p))
-			return to_tap(TP_V_TCI_NO_XDP);
-		return drop(TP_V_TCI_GUARD);
+		return ours_in(skb, p, was_merged(skb) ? TP_V_TCI_MERGED : TP_V_TCI_FAST);
 	case TP_LINUX:
 		return linux_in(skb, p, v);
 	}

@@ -17,8 +17,8 @@
  * Invariants
  *  - Without a daemon all passes, but for the frames of flows in FAST, and in HOLD on their way
  *    back: these hold numbers that Linux's socket must never see.
- *  - What is tagged, fragmented or not addressed to the NIC itself passes; tc ingress stops
- *    what of it would reach a flow of ours.
+ *  - What is tagged, fragmented or not addressed to the NIC itself passes; tc ingress keeps
+ *    what of it would reach a flow of ours from Linux.
  *
  * In generic mode the frames that the slow path gives to Linux arrive here a second time.
  * tp_door (tc.bpf.c) wraps them in an Ethernet header that only the two programs know; here

@@ -151,7 +151,7 @@ struct tp_record {
 	X(TCI_MERGED,		"tci_merged")		/* tc ingress: too long, to TAP */ \
 	X(TCI_WATCH,		"tci_watch")		/* tc ingress: WATCH, noted */	\
 	X(TCI_LINUX,		"tci_linux")		/* tc ingress translated */	\
-	X(TCI_NO_XDP,		"tci_no_xdp")		/* tc ingress: FAST, no XDP: to TAP */ \
+	X(TCI_FAST,		"tci_fast")		/* tc ingress: FAST, past XDP: to TAP */ \
 	X(TCI_PASS,		"tci_pass")						\
 	X(TCI_OWN,		"tci_own")		/* tc ingress: from here: TAP, multicast */ \
 	X(TCE_DOOR,		"tce_door")		/* tc egress: to the TAP */	\

@@ -91,7 +91,7 @@ static void no_segment_of_a_flow_of_ours_reaches_linux(void **state)
 	} cases[] = {
 		{ "none", TP_NONE, PASS, TP_V_TCI_PASS },
 		{ "HOLD", TP_HOLD, TC_ACT_REDIRECT, TP_V_TCI_HOLD },
-		{ "FAST", TP_FAST, TC_ACT_SHOT, TP_V_TCI_GUARD },
+		{ "FAST", TP_FAST, TC_ACT_REDIRECT, TP_V_TCI_FAST },
 	};
 	char when[64];
 
@@ -279,36 +279,31 @@ static void the_first_fragment_of_a_flow_of_ours_is_stopped(void **state)
 	expect_in("a later one means nothing alone", PASS, TP_V_TCI_PASS);
 }
 
-static void where_xdp_is_not_run_its_segments_go_to_the_tap(void **state)
+static void a_segment_of_ours_is_lost_when_nobody_can_take_it(void **state)
 {
 	(void)state;
-	lab_tc->bss->tp_no_xdp = 1;
-	lab_flow(TP_FAST, 0, 0);
-	from_wire((struct lab_spec){ .flags = ACK, .payload = 9 });
-	expect_in("FAST", TC_ACT_REDIRECT, TP_V_TCI_NO_XDP);
-	lab_heartbeat(STALE);
-	expect_in("no daemon", TC_ACT_SHOT, TP_V_TCI_GUARD);
-	lab_heartbeat(0);
-	from_wire((struct lab_spec){ .frag = MF, .flags = ACK, .payload = 64 });
-	expect_in("a fragment", TC_ACT_SHOT, TP_V_TCI_GUARD);
-	from_wire((struct lab_spec){ .flags = ACK, .payload = 9 });
-	lab_flow(TP_HOLD, 0, 0);
-	expect_in("HOLD", TC_ACT_REDIRECT, TP_V_TCI_HOLD);
-	lab_flow(TP_NONE, 0, 0);
-	expect_in("none", PASS, TP_V_TCI_PASS);
-	lab_tc->bss->tp_no_xdp = 0;
+	for (uint32_t flow = TP_HOLD; flow <= TP_FAST; flow++) {
+		lab_flow(flow, 0, 0);
+		from_wire((struct lab_spec){ .flags = ACK });
+		lab_heartbeat(STALE);
+		expect_in("stopped", TC_ACT_SHOT, TP_V_TCI_GUARD);
+		lab_heartbeat(0);
+		lab_socket(false);
+		expect_in("killed", TC_ACT_SHOT, TP_V_TCI_GUARD);
+		lab_socket(true);
+	}
 }
 
-static void a_held_segment_is_lost_when_nobody_can_keep_it(void **state)
+/* The slow path knows by the source address what Linux sent. */
+static void a_segment_that_bears_our_own_address_is_not_linuxs(void **state)
 {
 	(void)state;
-	lab_flow(TP_HOLD, 0, 0);
-	from_wire((struct lab_spec){ .flags = ACK });
-	lab_heartbeat(STALE);
-	expect_in("stopped", TC_ACT_SHOT, TP_V_TCI_GUARD);
-	lab_heartbeat(0);
-	lab_socket(false);
-	expect_in("killed", TC_ACT_SHOT, TP_V_TCI_GUARD);
+	for (uint32_t flow = TP_HOLD; flow <= TP_FAST; flow++) {
+		lab_flow(flow, 0, 0);
+		from_wire((struct lab_spec){ .flags = ACK });
+		memcpy(f.b + ETH_ALEN, lab_mac, ETH_ALEN);
+		expect_in("spoofed", TC_ACT_SHOT, TP_V_TCI_GUARD);
+	}
 }
 
 static void ip_options_do_not_hide_a_flow(void **state)
@@ -317,7 +312,7 @@ static void ip_options_do_not_hide_a_flow(void **state)
 	lab_flow(TP_FAST, 0, 0);
 	for (uint8_t n = 0; n <= 40; n += 4) {
 		from_wire((struct lab_spec){ .ip_options = n, .flags = ACK });
-		expect_in("options", TC_ACT_SHOT, TP_V_TCI_GUARD);
+		expect_in("options", TC_ACT_REDIRECT, TP_V_TCI_FAST);
 	}
 }
 
@@ -358,7 +353,8 @@ static void a_frame_cut_anywhere_is_safe_at_both_ends(void **state)
 		bool ports = f.len >= f.l4 + 4;
 
 		snprintf(when, sizeof(when), "in, %u bytes", f.len);
-		expect_in(when, ports ? TC_ACT_SHOT : PASS, ports ? TP_V_TCI_GUARD : TP_V_TCI_PASS);
+		expect_in(when, ports ? TC_ACT_REDIRECT : PASS,
+			  ports ? TP_V_TCI_FAST : TP_V_TCI_PASS);
 	}
 	from_host((struct lab_spec){ .ip_options = 4, .flags = ACK });
 	for (f.len = 34; f.len <= whole; f.len++) {
@@ -809,8 +805,8 @@ int main(void)
 		TEST(the_longest_packets_are_noted_whole),
 		TEST(what_is_no_segment_of_it_is_not_noted),
 		TEST(the_first_fragment_of_a_flow_of_ours_is_stopped),
-		TEST(where_xdp_is_not_run_its_segments_go_to_the_tap),
-		TEST(a_held_segment_is_lost_when_nobody_can_keep_it),
+		TEST(a_segment_of_ours_is_lost_when_nobody_can_take_it),
+		TEST(a_segment_that_bears_our_own_address_is_not_linuxs),
 		TEST(ip_options_do_not_hide_a_flow),
 		TEST(a_flow_in_linux_is_translated_unless_it_is_a_syn),
 		TEST(a_tagged_frame_is_no_flow_of_ours),

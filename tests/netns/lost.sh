@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # A driver that runs our XDP program no more: connections go on, and are fast again as soon as
-# that is possible. No veth loses it by itself, so an administrator takes it away by force.
+# that is possible. No veth loses it by itself, so an administrator takes it away by force. What others lead past XDP.
 #
 #       client                        server
 #   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
@@ -89,6 +89,35 @@ a_new_connection_is_linuxs() {
 	accel_in server talk connect=10.0.0.1:8005 send=5 recv=5 shutwr eof close
 	wait "$pid"
 	in_ns server taspilot status --json | grep -q '"NO_XDP"' || { in_ns server taspilot status --json; return 1; }
+}
+
+# From the middle of a connection on, what the peer sends comes by m0, which redirects it to s0: as bpf_redirect_peer
+# does into a container. XDP is heard all the while: it takes the ping.
+test_what_is_redirected_past_xdp_reaches_the_fast_thread() {
+	local mac pinger before
+	mac=$(in_ns server ip -j link show s0 | jq -r '.[0].address')
+	link client x0 10.0.9.1/24  server m0 10.0.9.2/24
+	in_ns server ip link set m0 address "$mac"
+	in_ns server tc qdisc add dev m0 clsact
+	in_ns server tc filter add dev m0 ingress protocol all u32 match u32 0 0 action mirred ingress redirect dev s0 || skip "no mirred"
+	sysctl_in client net.ipv4.conf.{all,c0}.rp_filter=0
+	serve 8006
+	wait_for flows_are 1
+	start pinger client ping -q -i 0.1 -I c0 10.0.0.2
+	in_ns client ip neigh replace 10.0.0.2 dev x0 lladdr "$mac"
+	in_ns client ip route add 10.0.0.2 dev x0 src 10.0.0.1
+	before=$(verdict tci_fast)
+	say "this came past it"
+	say "and this"
+	at_least $((before + 2)) "$(verdict tci_fast)" "frames at tc ingress"
+	runs
+	flows_are 1
+	in_ns client ip route del 10.0.0.2 dev x0
+	say "this is fast again"
+	stop "$pinger" INT
+	in_ns client ip link del x0
+	hang_up
+	nothing_left server s0
 }
 
 # What Linux hears of its own multicast comes past XDP, and tells nothing of the driver.

@@ -20,7 +20,6 @@ static struct {
 	bool runs, can_be_set, helps;
 	uint64_t xdp, tc;
 	uint32_t sets;			/* times that XDP was set anew */
-	bool stand_in;
 } nic;
 
 uint64_t verdict_counts(const struct attached *att, uint32_t first, uint32_t last)
@@ -36,12 +35,6 @@ int attach_xdp_anew(struct attached *att)
 	nic.sets++;
 	nic.runs = nic.can_be_set && nic.helps;
 	return nic.can_be_set ? 0 : -EOPNOTSUPP;
-}
-
-void attach_without_xdp(struct attached *att, bool without)
-{
-	(void)att;
-	nic.stand_in = without;
 }
 
 void handback_begin(struct slow *s, struct conn *c, enum tp_reason reason)
@@ -124,11 +117,9 @@ static void a_driver_that_runs_it_no_more_is_given_it_anew_once(void **state)
 	nic.runs = false;
 	arrive(1, 3);
 	assert_int_equal(nic.sets, 1);
-	assert_true(nic.stand_in);
 	assert_false(s.hear.lost);
 	arrive(1, 1000);
 	assert_int_equal(nic.sets, 1);
-	assert_false(nic.stand_in);
 	nic.runs = false;
 	arrive(1, 3);
 	assert_int_equal(nic.sets, 2);
@@ -141,12 +132,12 @@ static void where_that_is_no_help_connections_are_linuxs(void **state)
 	arrive(1, 3);
 	assert_false(s.hear.lost);
 	arrive(1, 6);
-	assert_true(s.hear.lost && nic.stand_in);
+	assert_true(s.hear.lost);
 	arrive(1, 1000);
 	assert_int_equal(nic.sets, 1);
 	nic.xdp++;
 	arrive(0, 1);
-	assert_false(s.hear.lost || nic.stand_in);
+	assert_false(s.hear.lost);
 }
 
 static void what_cannot_be_set_is_tried_again_more_and_more_seldom(void **state)
@@ -154,13 +145,13 @@ static void what_cannot_be_set_is_tried_again_more_and_more_seldom(void **state)
 	(void)state;
 	nic.runs = nic.can_be_set = false;
 	arrive(1, 3);
-	assert_true(s.hear.lost && nic.stand_in);
+	assert_true(s.hear.lost);
 	arrive(1, 6 + 12 + 24 + 48 + 96 + 96);
 	assert_int_equal(nic.sets, 7);
 	nic.can_be_set = true;
 	arrive(1, 97);
 	assert_int_equal(nic.sets, 8);
-	assert_false(s.hear.lost || nic.stand_in);
+	assert_false(s.hear.lost);
 }
 
 static void after_another_mtu_it_is_tried_at_once(void **state)

@@ -546,11 +546,6 @@ int attach_xdp_anew(struct attached *att)
 	return err;
 }
 
-void attach_without_xdp(struct attached *att, bool without)
-{
-	att->private->tc->bss->tp_no_xdp = without;
-}
-
 /* ---- all of it ---- */
 
 static void close_all(struct attached *att)

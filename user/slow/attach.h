@@ -69,8 +69,6 @@ void detach_nic(struct attached *att);
 int attach_set_mtu(struct attached *att, uint32_t mtu);
 /* XDP off and on again, for a driver that has lost it (hear.c). 0 or -errno: there is none then. */
 int attach_xdp_anew(struct attached *att);
-/* tc ingress does XDP's part, slowly, or no more. */
-void attach_without_xdp(struct attached *att, bool without);
 /* The NIC's Ethernet address changed. */
 void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN]);
 

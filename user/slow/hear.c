@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * hear.c - does the driver still run our XDP program? If not, connections in FAST stand still:
- * XDP does not take their segments, and tc ingress must not let them pass.
+ * hear.c - does the driver still run our XDP program? If not, connections in FAST are slow: tc
+ * ingress takes their segments to the TAP (tc.bpf.c).
  *
  * vmxnet3 (seen on Linux 6.12) runs none after a change of the MTU, until the program is taken off and
  * put there again; to replace it (bpf_link_update) is not enough. Who has the rights can take a link's
@@ -9,7 +9,6 @@
  * frame that comes to tc ingress has met XDP before, and both count. So where several looks find
  * new frames at tc, and none of them one at XDP, it is not run:
  *
- *	tc ingress takes the frames of flows in FAST to the TAP	 slow, but they are told what came
  *	XDP is taken off and set anew				 this takes the link down for a moment in some
  *								 drivers, so once only
  *	it does not help, or is not possible			 flows go back to Linux, none is claimed
@@ -67,7 +66,6 @@ static void not_heard(struct slow *s)
 	struct hear *h = &s->hear;
 	int err = 0;
 
-	attach_without_xdp(s->att, true);
 	if (h->acts == 1)
 		log_warn("%s: the driver runs our XDP program no more: setting it anew", ifname);
 	if (h->set) {
@@ -88,7 +86,6 @@ static void not_heard(struct slow *s)
 static void heard(struct slow *s)
 {
 	log_info("%s: the driver runs our XDP program again", s->att->nic.ifname);
-	attach_without_xdp(s->att, false);
 	s->hear.set = s->hear.lost = false;
 }
 

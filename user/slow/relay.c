@@ -15,8 +15,11 @@
  * What arrives on the TAP
  *  - from the NIC's address: Linux sent it
  *  - to the NIC's address: it came from the wire past XDP, and tc ingress found the flow in
- *    HOLD
- *  - else: chatter of the TAP itself (IPv6 router solicitations): dropped
+ *    HOLD or FAST
+ *  - else: chatter of the TAP itself (IPv6 router solicitations), or for somebody else's address:
+ *    dropped
+ *
+ * Some frames a turn, so that a flow whose frames all come this way leaves time for the rest.
  */
 #include "relay.h"
 
