@@ -21,7 +21,8 @@
  *  - A SYN is never translated. One that Linux sends, or answers with SYN-ACK, proves that
  *    the connection of this name in LINUX has ended.
  *  - We let pass by TC_ACT_UNSPEC: other filters on the NIC go on to be asked.
- *  - What tp_nic_in counts but as TCI_OWN came from the wire, and so by XDP: hear.c relies on it.
+ *  - What tp_nic_in counts but as TCI_OWN came from the wire, and so by XDP unless others led it past:
+ *    hear.c relies on it.
  */
 #include <linux/bpf.h>
 #include <linux/if_packet.h>
@@ -74,6 +75,14 @@ static __always_inline bool from_our_mac(struct __sk_buff *skb)
 	const struct ethhdr *eth = (void *)(long)skb->data;
 
 	return (void *)(eth + 1) <= (void *)(long)skb->data_end && mac_is_ours(eth->h_source);
+}
+
+/* Nothing that we have to do with. Of what this host hears of itself XDP knows nothing. */
+static __always_inline int others_in(struct __sk_buff *skb)
+{
+	bool own = skb->pkt_type == PACKET_LOOPBACK || from_our_mac(skb);
+
+	return pass(own ? TP_V_TCI_OWN : TP_V_TCI_PASS);
 }
 
 static __always_inline int linux_in(struct __sk_buff *skb, const struct pkt *p,
@@ -188,7 +197,7 @@ static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 	key_from_wire(&key, p);
 	v = bpf_map_lookup_elem(&tp_flows, &key);
 	if (!v)
-		return pass(TP_V_TCI_PASS);
+		return others_in(skb);
 	if (v->state == TP_WATCH && !watch_in(skb, p, v))
 		return drop(TP_V_TCI_GUARD);
 
@@ -204,7 +213,7 @@ static __always_inline int tcp_in(struct __sk_buff *skb, const struct pkt *p)
 	case TP_LINUX:
 		return linux_in(skb, p, v);
 	}
-	return pass(TP_V_TCI_PASS);
+	return others_in(skb);
 }
 
 /* An error about a flow that was handed back quotes the wire's number. */
@@ -216,7 +225,7 @@ static __always_inline int icmp_in(struct __sk_buff *skb, const struct pkt *p)
 	key_from_host(&key, p);
 	v = bpf_map_lookup_elem(&tp_flows, &key);
 	if (!v || v->state != TP_LINUX)
-		return pass(TP_V_TCI_PASS);
+		return others_in(skb);
 	if (!translate_quote(skb, p, -v->tx_delta))
 		return drop(TP_V_TCI_GUARD);
 	return pass(TP_V_TCI_LINUX);
@@ -236,7 +245,7 @@ int tp_nic_in(struct __sk_buff *skb)
 		return tcp_in(skb, &p);
 	if (p.kind == PKT_ICMP_ERROR)
 		return icmp_in(skb, &p);
-	return pass(skb->pkt_type == PACKET_LOOPBACK ? TP_V_TCI_OWN : TP_V_TCI_PASS);
+	return others_in(skb);
 }
 
 static __always_inline bool is_connecting(struct __sk_buff *skb)

@@ -153,7 +153,7 @@ struct tp_record {
 	X(TCI_LINUX,		"tci_linux")		/* tc ingress translated */	\
 	X(TCI_FAST,		"tci_fast")		/* tc ingress: FAST, past XDP: to TAP */ \
 	X(TCI_PASS,		"tci_pass")						\
-	X(TCI_OWN,		"tci_own")		/* tc ingress: from here: TAP, multicast */ \
+	X(TCI_OWN,		"tci_own")		/* tc ingress: from here: TAP, loops */ \
 	X(TCE_DOOR,		"tce_door")		/* tc egress: to the TAP */	\
 	X(TCE_ARP,		"tce_arp")		/* tc egress: ARP to the TAP */	\
 	X(TCE_WATCH,		"tce_watch")		/* tc egress: WATCH, noted */	\

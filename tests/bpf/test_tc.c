@@ -316,6 +316,19 @@ static void ip_options_do_not_hide_a_flow(void **state)
 	}
 }
 
+/* Loops: XDP has not seen it, and hear.c compares. */
+static void what_bears_our_own_address_is_counted_apart(void **state)
+{
+	(void)state;
+	from_wire((struct lab_spec){ .flags = ACK });
+	memcpy(f.b + ETH_ALEN, lab_mac, ETH_ALEN);
+	expect_in("TCP", PASS, TP_V_TCI_OWN);
+	f.b[f.l3 + 9] = IPPROTO_UDP;
+	expect_in("UDP", PASS, TP_V_TCI_OWN);
+	lab_arp(&f, LAB_FROM_HOST, true);
+	expect_in("ARP", PASS, TP_V_TCI_OWN);
+}
+
 static void a_flow_in_linux_is_translated_unless_it_is_a_syn(void **state)
 {
 	char when[32];
@@ -808,6 +821,7 @@ int main(void)
 		TEST(a_segment_of_ours_is_lost_when_nobody_can_take_it),
 		TEST(a_segment_that_bears_our_own_address_is_not_linuxs),
 		TEST(ip_options_do_not_hide_a_flow),
+		TEST(what_bears_our_own_address_is_counted_apart),
 		TEST(a_flow_in_linux_is_translated_unless_it_is_a_syn),
 		TEST(a_tagged_frame_is_no_flow_of_ours),
 		TEST(a_frame_cut_anywhere_is_safe_at_both_ends),

@@ -17,7 +17,7 @@
 /* ---- a NIC ---- */
 
 static struct {
-	bool runs, can_be_set, helps;
+	bool runs, can_be_set, helps, has_it;
 	uint64_t xdp, tc;
 	uint32_t sets;			/* times that XDP was set anew */
 } nic;
@@ -29,10 +29,17 @@ uint64_t verdict_counts(const struct attached *att, uint32_t first, uint32_t las
 	return first == TP_V_XDP_FAST ? nic.xdp : nic.tc;
 }
 
+bool attach_has_xdp(const struct attached *att)
+{
+	(void)att;
+	return nic.has_it;
+}
+
 int attach_xdp_anew(struct attached *att)
 {
 	(void)att;
 	nic.sets++;
+	nic.has_it = nic.can_be_set;
 	nic.runs = nic.can_be_set && nic.helps;
 	return nic.can_be_set ? 0 : -EOPNOTSUPP;
 }
@@ -60,7 +67,7 @@ static struct slow s;
 static int begin(void **state)
 {
 	(void)state;
-	nic = (typeof(nic)){ .runs = true, .can_be_set = true, .helps = true };
+	nic = (typeof(nic)){ .runs = true, .can_be_set = true, .helps = true, .has_it = true };
 	s = (struct slow){ .att = &att };
 	return conns_init(&s.conns);
 }
@@ -125,6 +132,52 @@ static void a_driver_that_runs_it_no_more_is_given_it_anew_once(void **state)
 	assert_int_equal(nic.sets, 2);
 }
 
+/* XDP has nothing to do for some seconds, again and again, and others lead frames past it. */
+static void what_others_lead_past_xdp_sets_it_anew_but_seldom(void **state)
+{
+	(void)state;
+	for (int minute = 0; minute < 100; minute++) {
+		arrive(10, 60 - 5);
+		for (int i = 0; i < 5; i++) {
+			nic.tc++;
+			arrive(0, 1);
+		}
+	}
+	assert_int_equal(nic.sets, 4);		/* after 0, 10, 30 and 70 minutes */
+	assert_false(s.hear.lost);
+}
+
+static void what_was_taken_away_is_set_at_once(void **state)
+{
+	(void)state;
+	for (uint32_t i = 1; i <= 5; i++) {
+		nic.runs = nic.has_it = false;
+		arrive(1, 3);
+		assert_int_equal(nic.sets, i);
+		arrive(1, 10);
+	}
+}
+
+static void looks_that_are_far_apart_say_nothing_together(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		nic.tc++;
+		arrive(0, 4);
+	}
+	assert_int_equal(nic.sets, 0);
+}
+
+static void nothing_is_set_anew_on_the_way_out(void **state)
+{
+	(void)state;
+	nic.runs = false;
+	s.life = SLOW_LEAVING;
+	arrive(1, 100);
+	assert_int_equal(nic.sets, 0);
+	assert_false(s.hear.lost);
+}
+
 static void where_that_is_no_help_connections_are_linuxs(void **state)
 {
 	(void)state;
@@ -133,8 +186,10 @@ static void where_that_is_no_help_connections_are_linuxs(void **state)
 	assert_false(s.hear.lost);
 	arrive(1, 6);
 	assert_true(s.hear.lost);
-	arrive(1, 1000);
+	arrive(1, 500);
 	assert_int_equal(nic.sets, 1);
+	arrive(1, 200);
+	assert_int_equal(nic.sets, 2);
 	nic.xdp++;
 	arrive(0, 1);
 	assert_false(s.hear.lost);
@@ -158,7 +213,7 @@ static void after_another_mtu_it_is_tried_at_once(void **state)
 {
 	(void)state;
 	nic.runs = nic.helps = false;
-	arrive(1, 1000);
+	arrive(1, 500);
 	nic.helps = true;
 	hear_link_changed(&s.hear);
 	arrive(1, 7);
@@ -176,6 +231,10 @@ int main(void)
 		TEST(while_xdp_runs_nothing_is_done),
 		TEST(silence_means_nothing),
 		TEST(a_driver_that_runs_it_no_more_is_given_it_anew_once),
+		TEST(what_others_lead_past_xdp_sets_it_anew_but_seldom),
+		TEST(what_was_taken_away_is_set_at_once),
+		TEST(looks_that_are_far_apart_say_nothing_together),
+		TEST(nothing_is_set_anew_on_the_way_out),
 		TEST(where_that_is_no_help_connections_are_linuxs),
 		TEST(what_cannot_be_set_is_tried_again_more_and_more_seldom),
 		TEST(after_another_mtu_it_is_tried_at_once),

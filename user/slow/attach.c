@@ -531,6 +531,15 @@ static int spread(struct attached *att)
 	return 0;
 }
 
+bool attach_has_xdp(const struct attached *att)
+{
+	struct bpf_link_info info = { 0 };
+	uint32_t len = sizeof(info);
+	int fd = att->private->xdp_link;
+
+	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.xdp.ifindex;
+}
+
 int attach_xdp_anew(struct attached *att)
 {
 	struct attach_private *p = att->private;

@@ -67,6 +67,8 @@ void detach_nic(struct attached *att);
 
 /* The NIC's MTU changed: the TAP's follows. 0 or -errno. */
 int attach_set_mtu(struct attached *att, uint32_t mtu);
+/* Has the NIC our XDP program still, whether the driver runs it or not? */
+bool attach_has_xdp(const struct attached *att);
 /* XDP off and on again, for a driver that has lost it (hear.c). 0 or -errno: there is none then. */
 int attach_xdp_anew(struct attached *att);
 /* The NIC's Ethernet address changed. */

@@ -6,12 +6,15 @@
  * vmxnet3 (seen on Linux 6.12) runs none after a change of the MTU, until the program is taken off and
  * put there again; to replace it (bpf_link_update) is not enough. Who has the rights can take a link's
  * program away, too. There is no telling from outside, for the NIC still says that it is there. But each
- * frame that comes to tc ingress has met XDP before, and both count. So where several looks find
- * new frames at tc, and none of them one at XDP, it is not run:
+ * frame that comes to tc ingress has met XDP before, if others do not redirect it past, and both count.
+ * So where several looks, within seconds of each other, find new frames at tc and none at XDP, it is
+ * not run:
  *
  *	XDP is taken off and set anew				 this takes the link down for a moment in some
- *								 drivers, so once only
- *	it does not help, or is not possible			 flows go back to Linux, none is claimed
+ *								 drivers: once in ten minutes, then in twenty...,
+ *								 unless somebody has taken it away
+ *	that is not possible, or not again yet and looks go on	 flows go back to Linux, none is claimed
+ *	   in vain
  *	XDP counts a frame, after any of these			 all is as ever
  *
  * A look may find frames that have been at XDP before the last one, and are at tc now: hence several,
@@ -26,16 +29,21 @@
 
 #define LOOK_NS		(NS_PER_S / 5)
 #define LOOKS		3U
+#define TOGETHER_NS	(3 * NS_PER_S)	/* looks further apart say nothing together */
 #define DOUBLINGS	5U		/* and no more: once in 20 s at least, while frames come */
+#define SET_NS		(600 * NS_PER_S)	/* before it is set anew again; doubles, too */
 
-bool hear_look(struct hear *h, uint64_t xdp, uint64_t tc)
+/* So many frames by now. True: XDP does not run, do something. */
+static bool look(struct hear *h, uint64_t now_ns, uint64_t xdp, uint64_t tc)
 {
 	uint32_t doublings = h->acts < DOUBLINGS ? h->acts : DOUBLINGS;
 
-	if (xdp != h->xdp)
+	if (xdp != h->xdp) {
 		h->looks = h->acts = 0;
-	else if (tc != h->tc)
-		h->looks++;
+	} else if (tc != h->tc) {
+		h->looks = now_ns - h->missed_ns < TOGETHER_NS ? h->looks + 1 : 1;
+		h->missed_ns = now_ns;
+	}
 	h->xdp = xdp;
 	h->tc = tc;
 	if (h->looks < LOOKS << doublings)
@@ -47,9 +55,52 @@ bool hear_look(struct hear *h, uint64_t xdp, uint64_t tc)
 
 void hear_link_changed(struct hear *h)
 {
-	h->set = false;
+	h->sets = 0;
 	if (h->acts)
 		h->acts = 1;
+}
+
+/* What is not there need not be taken off. */
+static bool may_set(const struct slow *s)
+{
+	const struct hear *h = &s->hear;
+	uint32_t doublings = h->sets <= DOUBLINGS ? h->sets - 1 : DOUBLINGS;
+
+	return !h->sets || s->now_ns - h->set_ns >= SET_NS << doublings ||
+	       !attach_has_xdp(s->att);
+}
+
+static void set_anew(struct slow *s)
+{
+	const char *ifname = s->att->nic.ifname;
+	struct hear *h = &s->hear;
+	int err;
+
+	if (!h->told)
+		log_warn("%s: the driver runs our XDP program no more: setting it anew", ifname);
+	h->told = true;
+	err = attach_xdp_anew(s->att);
+	if (!err) {
+		h->sets++;
+		h->set_ns = s->now_ns;
+		return;
+	}
+	if (!h->lost)
+		log_err(err, "%s: cannot set XDP anew: connections are Linux's", ifname);
+	h->lost = true;
+}
+
+/* It was set not long ago. Perhaps it just has nothing to do: one more round of looks. */
+static void set_in_vain(struct slow *s)
+{
+	struct hear *h = &s->hear;
+
+	if (h->acts == 1)
+		return;
+	if (!h->lost)
+		log_warn("%s: the driver does not run XDP, though it was set anew: connections are Linux's",
+			 s->att->nic.ifname);
+	h->told = h->lost = true;
 }
 
 static void take_all_back(struct slow *s)
@@ -62,31 +113,19 @@ static void take_all_back(struct slow *s)
 
 static void not_heard(struct slow *s)
 {
-	const char *ifname = s->att->nic.ifname;
-	struct hear *h = &s->hear;
-	int err = 0;
-
-	if (h->acts == 1)
-		log_warn("%s: the driver runs our XDP program no more: setting it anew", ifname);
-	if (h->set) {
-		if (!h->lost)
-			log_warn("%s: that has not helped: connections are Linux's", ifname);
-		h->lost = true;
-	} else {
-		err = attach_xdp_anew(s->att);
-		if (err && !h->lost)
-			log_err(err, "%s: cannot set XDP anew: connections are Linux's", ifname);
-		h->set = !err;
-		h->lost |= err != 0;
-	}
-	if (h->lost)
+	if (may_set(s))
+		set_anew(s);
+	else
+		set_in_vain(s);
+	if (s->hear.lost)
 		take_all_back(s);
 }
 
 static void heard(struct slow *s)
 {
-	log_info("%s: the driver runs our XDP program again", s->att->nic.ifname);
-	s->hear.set = s->hear.lost = false;
+	if (s->hear.told)
+		log_info("%s: the driver runs our XDP program again", s->att->nic.ifname);
+	s->hear.told = s->hear.lost = false;
 }
 
 void hear_run(struct slow *s)
@@ -95,14 +134,14 @@ void hear_run(struct slow *s)
 	bool was_silent = h->acts;
 	uint64_t tc;
 
-	if (s->now_ns - h->looked_ns < LOOK_NS)
+	if (slow_is_closing(s) || s->now_ns - h->looked_ns < LOOK_NS)
 		return;
 	h->looked_ns = s->now_ns;
 	/* tc first: who is counted there has been counted by XDP */
 	tc = verdict_counts(s->att, TP_V_TCI_GUARD, TP_V_TCI_PASS);
 	if (tc == h->tc && !was_silent)
 		return;
-	if (hear_look(h, verdict_counts(s->att, TP_V_XDP_FAST, TP_V_XDP_PASS_OTHER), tc))
+	if (look(h, s->now_ns, verdict_counts(s->att, TP_V_XDP_FAST, TP_V_XDP_PASS_OTHER), tc))
 		not_heard(s);
 	else if (was_silent && !h->acts)
 		heard(s);

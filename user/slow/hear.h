@@ -13,14 +13,15 @@ struct slow;
 struct hear {
 	uint64_t looked_ns;
 	uint64_t xdp, tc;		/* frames that had come there by the last look */
-	uint32_t looks;			/* that found new ones at tc alone, since XDP's last */
-	uint32_t acts;			/* times that something was done about it, since then */
-	bool set;			/* XDP was set anew: if it is not heard now, that is no help */
+	uint64_t missed_ns;		/* when a look found new ones at tc alone, */
+	uint32_t looks;			/* and how many in a row, since XDP's last */
+	uint32_t acts;			/* times that something was to be done about it, since then */
+	uint64_t set_ns;		/* when XDP was set anew, */
+	uint32_t sets;			/* and how often, since the link changed */
+	bool told;			/* the log was, that it does not run */
 	bool lost;			/* there is none: connections are Linux's */
 };
 
-/* So many frames by now. True: XDP does not run, do something. */
-bool hear_look(struct hear *h, uint64_t xdp, uint64_t tc);
 /* The NIC's MTU has changed: what did not help may help now. */
 void hear_link_changed(struct hear *h);
 /* From the slow thread's timer. */
