@@ -195,6 +195,22 @@ static void where_that_is_no_help_connections_are_linuxs(void **state)
 	assert_false(s.hear.lost);
 }
 
+/* Its own handshake has just passed XDP. */
+static void the_first_connection_after_that_is_ours_again(void **state)
+{
+	(void)state;
+	nic.runs = nic.helps = false;
+	arrive(1, 9);
+	assert_true(hear_is_lost(&s));
+	nic.tc++;
+	assert_true(hear_is_lost(&s));
+	nic.xdp++;
+	assert_false(hear_is_lost(&s));
+	assert_int_equal(s.hear.acts, 0);
+	arrive(1, 2);
+	assert_false(hear_is_lost(&s));
+}
+
 static void what_cannot_be_set_is_tried_again_more_and_more_seldom(void **state)
 {
 	(void)state;
@@ -236,6 +252,7 @@ int main(void)
 		TEST(looks_that_are_far_apart_say_nothing_together),
 		TEST(nothing_is_set_anew_on_the_way_out),
 		TEST(where_that_is_no_help_connections_are_linuxs),
+		TEST(the_first_connection_after_that_is_ours_again),
 		TEST(what_cannot_be_set_is_tried_again_more_and_more_seldom),
 		TEST(after_another_mtu_it_is_tried_at_once),
 	};

@@ -426,6 +426,11 @@ void apps_uring(struct slow *slow, uint32_t number)
 	(void)number;
 }
 
+bool hear_is_lost(struct slow *slow)
+{
+	return slow->hear.lost;
+}
+
 void ctl_state(struct slow *slow, struct conn *c)
 {
 	(void)slow;

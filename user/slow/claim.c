@@ -282,7 +282,7 @@ static enum tp_reason claimable(struct slow *s, const struct claim *cl, const st
 {
 	if (slow_is_closing(s))
 		return TP_WHY_CLOSING;
-	if (s->hear.lost)
+	if (hear_is_lost(s))
 		return TP_WHY_NO_XDP;
 	if (conn_by_cookie(&s->conns, cl->cookie))
 		return c && c->phase == CONN_LINUX ? TP_WHY_HANDED_BACK : TP_WHY_STATE;

@@ -128,6 +128,26 @@ static void heard(struct slow *s)
 	s->hear.told = s->hear.lost = false;
 }
 
+static uint64_t xdp_count(const struct slow *s)
+{
+	return verdict_counts(s->att, TP_V_XDP_FAST, TP_V_XDP_PASS_OTHER);
+}
+
+bool hear_is_lost(struct slow *s)
+{
+	struct hear *h = &s->hear;
+	uint64_t xdp;
+
+	if (!h->lost)
+		return false;
+	xdp = xdp_count(s);
+	if (xdp != h->xdp) {
+		look(h, s->now_ns, xdp, h->tc);
+		heard(s);
+	}
+	return h->lost;
+}
+
 void hear_run(struct slow *s)
 {
 	struct hear *h = &s->hear;
@@ -141,7 +161,7 @@ void hear_run(struct slow *s)
 	tc = verdict_counts(s->att, TP_V_TCI_GUARD, TP_V_TCI_PASS);
 	if (tc == h->tc && !was_silent)
 		return;
-	if (look(h, s->now_ns, verdict_counts(s->att, TP_V_XDP_FAST, TP_V_XDP_PASS_OTHER), tc))
+	if (look(h, s->now_ns, xdp_count(s), tc))
 		not_heard(s);
 	else if (was_silent && !h->acts)
 		heard(s);

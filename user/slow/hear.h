@@ -24,6 +24,8 @@ struct hear {
 
 /* The NIC's MTU has changed: what did not help may help now. */
 void hear_link_changed(struct hear *h);
+/* Are connections Linux's, because there is no XDP? Looks, for who is refused is so for good. */
+bool hear_is_lost(struct slow *s);
 /* From the slow thread's timer. */
 void hear_run(struct slow *s);
 
