@@ -5,7 +5,8 @@
  * Native XDP sees a frame once, in the driver. Generic XDP runs on everything that enters
  * the NIC's ingress, also on what tp_door redirects there, and knows no skb->mark. So in
  * generic mode tp_door puts a second Ethernet header in front, of the local experimental
- * ethertype (IEEE 802, 0x88b5) and with addresses drawn at random at load; XDP takes it off.
+ * ethertype (IEEE 802, 0x88b5) and with addresses drawn at random at load; XDP takes it off. Where our
+ * XDP is gone, and cannot be set anew (hear.c), the door does not wrap.
  */
 #ifndef TASPILOT_BPF_DOOR_H
 #define TASPILOT_BPF_DOOR_H

@@ -38,6 +38,8 @@
 /* Written by user space before load. */
 const volatile __u32 tp_nic_ifindex;
 const volatile __u32 tp_tap_ifindex;
+/* Written by user space at any time: there is no XDP of ours that would unwrap (door.h). */
+bool tp_no_xdp;
 
 static __always_inline int pass(__u32 v)
 {
@@ -356,7 +358,7 @@ static __always_inline bool door_wrap(struct __sk_buff *skb)
 SEC("tc")
 int tp_door(struct __sk_buff *skb)
 {
-	if (tp_generic && !door_wrap(skb))
+	if (tp_generic && !tp_no_xdp && !door_wrap(skb))
 		return drop(TP_V_DOOR_FAILED);
 	skb->mark = TP_MARK;
 	return verdict(TP_V_DOOR_IN, bpf_redirect(tp_nic_ifindex, BPF_F_INGRESS));

@@ -37,6 +37,20 @@ static void a_frame_through_the_door_passes_xdp_unchanged(void **state)
 	}
 }
 
+static void where_nobody_would_unwrap_nothing_is_wrapped(void **state)
+{
+	const struct lab_result *r;
+
+	(void)state;
+	lab_tcp(&f, &(struct lab_spec){ .flags = ACK, .payload = 100 });
+	lab_tc->bss->tp_no_xdp = true;
+	r = lab_run(lab_tc->progs.tp_door, &f);
+	lab_tc->bss->tp_no_xdp = false;
+	assert_int_equal(r->verdict, TP_V_DOOR_IN);
+	assert_int_equal(r->out.len, f.len);
+	assert_memory_equal(r->out.b, f.b, f.len);
+}
+
 static void arp_through_the_door_passes_xdp_unchanged(void **state)
 {
 	struct lab_frame wrapped;
@@ -102,6 +116,7 @@ int main(void)
 #define TEST(t) cmocka_unit_test_setup(t, lab_reset)
 	const struct CMUnitTest tests[] = {
 		TEST(a_frame_through_the_door_passes_xdp_unchanged),
+		TEST(where_nobody_would_unwrap_nothing_is_wrapped),
 		TEST(arp_through_the_door_passes_xdp_unchanged),
 		TEST(a_guessed_wrapping_is_not_taken_off),
 		TEST(the_wire_is_steered_as_in_native_mode),

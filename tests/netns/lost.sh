@@ -56,18 +56,23 @@ test_it_is_set_anew_and_no_connection_is_lost() {
 	nothing_left server s0
 }
 
-test_while_it_cannot_be_set_connections_are_linuxs() {
+# Another program comes in the place of ours before the daemon notices.
+others_are_quicker() {
 	local obj pid
 	obj=$(find /usr/lib -name xdp-dispatcher.o 2>/dev/null | head -n 1)
 	[ -n "$obj" ] || skip "no XDP program at hand"
-	serve 8003
-	wait_for flows_are 1
 	pid=$(daemon_pid s0)
 	: >/run/taspilot/s0/log
 	kill -STOP "$pid"
 	take_xdp_away
 	in_ns server ip link set s0 xdpgeneric obj "$obj" sec xdp || { kill -CONT "$pid"; skip "it does not load"; }
 	kill -CONT "$pid"
+}
+
+test_while_it_cannot_be_set_connections_are_linuxs() {
+	serve 8003
+	wait_for flows_are 1
+	others_are_quicker
 	say "somebody else sees this"
 	wait_for said_and_flows_are_none
 	say "Linux carries this"
@@ -134,5 +139,24 @@ test_our_own_multicast_is_not_the_wires() {
 	xdp_is_ours
 }
 own_are() { [ "$(verdict tci_own)" -ge "$1" ]; }
+
+# There XDP also takes off what is around all that the slow path says to Linux (door.h).
+test_in_generic_mode_linux_is_told_all_the_same() {
+	local there client
+	detach server s0
+	attach server s0 --mode skb
+	export TALK_DIR=$TMPDIR
+	accel there server talk listen=8007 mark=up accept recv=5 send=5 unread=5 mark=there await=linuxs recv=5 eof close
+	start client client talk await=up connect=10.0.0.2:8007 send=5 recv=5 await=fast send=5 close
+	wait_for flows_are 1
+	echo 0 >"$TMPDIR/fast"
+	wait_for [ -s "$TMPDIR/there" ]
+	others_are_quicker
+	wait_for said_and_flows_are_none
+	echo 0 >"$TMPDIR/linuxs"
+	wait "$there" "$client"
+	in_ns server ip link set s0 xdpgeneric off
+	nothing_left server s0
+}
 
 run_tests

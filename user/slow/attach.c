@@ -547,7 +547,9 @@ int attach_xdp_anew(struct attached *att)
 
 	undo_xdp(att->nic.ifname, att->nic.ifindex);
 	close_xdp(p);
+	p->tc->bss->tp_no_xdp = false;	/* before: what is not wrapped it would take for the wire's */
 	err = attach_xdp(att);
+	p->tc->bss->tp_no_xdp = err;
 	if (err)
 		close_xdp(p);
 	else if (p->spread)
