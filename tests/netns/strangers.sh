@@ -48,6 +48,19 @@ test_who_took_the_fd_from_the_process() { through STRANGER 7005 hold="$TMPDIR/ho
 test_raw_system_calls_of_the_program_itself() { through STRANGER 7006 raw; }
 test_a_program_that_makes_an_io_uring() { through IO_URING 7007 uring; }
 
+# Linux before 6.9 in a container, by its name (traced.h).
+test_in_a_container_on_an_old_kernel_an_io_uring_still_shows() {
+	local status
+	plain && skip "nothing to attach"
+	attach server s0
+	noticed IO_URING
+	detach server s0
+	in_ns server setarch --uname-2.6 taspilot attach s0
+	status=$(in_ns server taspilot status --json)
+	grep 'deadlock' /run/taspilot/s0/log
+	is "false true" "$(jq -r '.[0] | "\(.strangers) \(.io_uring)"' <<<"$status")"
+}
+
 test_a_program_that_uses_the_shim_is_no_stranger() {
 	local server
 	attach server s0

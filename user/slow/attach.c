@@ -32,6 +32,7 @@
 #include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -364,9 +365,16 @@ static void try_release(struct attached *att)
 			att->nic.ifname);
 }
 
+/* Where there is none nobody makes one: no need to be told. */
+static bool has_io_uring(void)
+{
+	return syscall(SYS_io_uring_setup, 0, NULL) >= 0 || errno != ENOSYS;
+}
+
 /* @calls: hook the kernel's functions; else its tracepoint alone, which tells of io_uring. */
 static int load_stranger(struct attached *att, bool calls)
 {
+	bool uring = libbpf_find_vmlinux_btf_id("io_uring_create", BPF_TRACE_RAW_TP) > 0;
 	char path[128];
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .pin_root_path = path);
 	struct stranger_bpf *s;
@@ -379,6 +387,7 @@ static int load_stranger(struct attached *att, bool calls)
 	bpf_program__set_autoload(s->progs.tp_recvmsg, calls);
 	bpf_program__set_autoload(s->progs.tp_splice_read, calls);
 	bpf_program__set_autoload(s->progs.tp_poll, calls);
+	bpf_program__set_autoload(s->progs.tp_uring, uring);
 	err = stranger_bpf__load(s);
 	if (!err)
 		err = stranger_bpf__attach(s);
@@ -389,20 +398,22 @@ static int load_stranger(struct attached *att, bool calls)
 	}
 	att->tasks_fd = bpf_map__fd(s->maps.tp_tasks);
 	att->urings_fd = bpf_map__fd(s->maps.tp_urings);
+	att->uring_hook = uring || !has_io_uring();
 	return 0;
 }
 
 /* Its links are not pinned: without a daemon there is nobody to tell. A kernel without ftrace
- * has no place for most of it, nor has a container on some (traced.h); what a program without the shim
- * does is then noticed when it writes. That is no news at each attach: the log has it once we are
- * ready, and `status` and `doctor` say so.
+ * has no place for most of it, nor has a container on some (traced.h: a tracepoint is no such hook); what
+ * a program without the shim does is then noticed when it writes. That is no news at each attach: the log
+ * has it once we are ready, and `status` and `doctor` say so.
  */
 static void try_stranger(struct attached *att)
 {
+	att->uring_hook = false;
 	att->stranger_err = traced_may_die_here() ? load_stranger(att, true) : -EDEADLK;
 	att->stranger_hook = !att->stranger_err;
-	att->uring_hook = att->stranger_hook ||
-			  (att->stranger_err != -EDEADLK && !load_stranger(att, false));
+	if (!att->stranger_hook)
+		load_stranger(att, false);
 }
 
 static int attach_filter(struct attached *att, enum tc_dir dir, int prog_fd)
