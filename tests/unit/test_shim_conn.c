@@ -895,6 +895,37 @@ static void a_handler_closes_connections_in_the_midst_of_epoll_ctl(void **state)
 	finish(p);
 }
 
+/* ---- a thread that comes between ---------------------------------------------------------- */
+
+static int asked_about;
+
+static ssize_t hear_while_another_opens_a_stream(int fd, struct msghdr *m, int flags)
+{
+	conn_stays(asked_about, conn_at(asked_about));
+	return real.recvmsg(fd, m, flags);
+}
+
+/* A daemon whose heart is old is not asked: then again. */
+static void what_stays_linuxs_while_the_daemon_hears_of_it_stays_so(void **state)
+{
+	struct sockaddr_in nobody = { .sin_family = AF_INET, .sin_port = htons(1),
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	uint32_t mode = CONN_SOCK;
+
+	(void)state;
+	real = libc_calls;
+	while (mode == CONN_SOCK) {
+		asked_about = socket(AF_INET, SOCK_STREAM, 0);
+		libc_calls.recvmsg = hear_while_another_opens_a_stream;
+		connect(asked_about, (struct sockaddr *)&nobody, sizeof(nobody));
+		libc_calls = real;
+		if (fd_conn(asked_about))
+			mode = conn_at(asked_about)->mode;
+		close(asked_about);
+	}
+	assert_int_equal(mode, CONN_PLAIN);
+}
+
 /* ---- a machine that stood still ---------------------------------------------------------- */
 
 static int poll_when_the_daemon_goes_on(struct pollfd *fds, nfds_t n, int ms)
@@ -1289,6 +1320,7 @@ int main(void)
 		cmocka_unit_test(a_thread_that_vanishes_gives_its_context_back),
 		cmocka_unit_test(a_thread_that_vanishes_sleeps_in_no_instance),
 		cmocka_unit_test(a_handler_closes_connections_in_the_midst_of_epoll_ctl),
+		cmocka_unit_test(what_stays_linuxs_while_the_daemon_hears_of_it_stays_so),
 		cmocka_unit_test(a_daemon_that_goes_on_when_our_time_is_up_is_heard),
 		cmocka_unit_test(what_came_while_a_poller_yielded_does_not_hide_what_comes_when_it_sleeps),
 		cmocka_unit_test(threads_share_sockets_and_an_epoll_while_others_come_and_go),

@@ -329,10 +329,12 @@ int sock_connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
 	struct conn *c = fd_conn(fd);
 	bool ours = c && atomic_load(&c->mode) == CONN_SOCK && !in_vfork_child();
+	uint32_t sock = CONN_SOCK;
 	int saved = errno, ret;
 
+	/* unless another thread has said meanwhile that it stays Linux's (conn_stays) */
 	if (ours && ctl_up() && ctl_connect(cookie_of(fd)) == 0)
-		atomic_store(&c->mode, CONN_CONNECTING);
+		atomic_compare_exchange_strong(&c->mode, &sock, CONN_CONNECTING);
 	errno = saved;
 	ret = libc()->connect(fd, addr, len);
 	if (ret == 0 && ours)
