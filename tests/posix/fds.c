@@ -599,6 +599,78 @@ CASE(splice_through_a_pipe_moves_everything)
 	close(p[1]);
 }
 
+/* libc reads stdin by calls of its own, whatever file has number 0. */
+static void read_by_stdin(void)
+{
+	char b[6] = "";
+
+	peer(SEND, 5);
+	say("%s", fgets(b, sizeof(b), stdin) && right((unsigned char *)b, 5, &rx_pos) ? "right" : "wrong");
+	clearerr(stdin);
+}
+
+/* Ours, if it ever is. */
+static void use_it(int s)
+{
+	give(s, 20000, 0);
+	peer(RECV, 20000);
+}
+
+CASE(dup_where_stdin_was)
+{
+	int in = dup(0);
+
+	use_it(s);
+	close(0);
+	show("dup", dup(s));
+	read_by_stdin();
+	dup2(in, 0);
+	close(in);
+	give(s, 5, 0);
+	peer(RECV, 5);
+}
+
+CASE(f_dupfd_where_stdin_was)
+{
+	int in = dup(0);
+
+	use_it(s);
+	close(0);
+	show("F_DUPFD", fcntl(s, F_DUPFD, 0));
+	read_by_stdin();
+	dup2(in, 0);
+	close(in);
+}
+
+CASE(accept_where_stdin_was)
+{
+	int in = dup(0), port, l = listen_on(NULL, &port);
+
+	peer(CLOSE, 0);
+	peer(CONNECT, port);
+	close(0);
+	show("accept", accept(l, NULL, NULL));
+	use_it(0);
+	read_by_stdin();
+	dup2(in, 0);
+	close(in);
+	close(l);
+}
+
+CASE(connect_where_stdin_was)
+{
+	int in = dup(0);
+
+	peer(CLOSE, 0);
+	close(0);
+	show("connected", to_peer(0));
+	peer(ACCEPT, 0);
+	use_it(0);
+	read_by_stdin();
+	dup2(in, 0);
+	close(in);
+}
+
 /* dup2 over the connection itself, in circles, and over its epoll instance. */
 CASE(copies_over_copies)
 {

@@ -197,6 +197,7 @@ void conn_arrived(int fd)
 	fd_fresh(fd);
 	if (option(fd, SOL_SOCKET, SO_PROTOCOL) == IPPROTO_TCP)
 		conn_adopt(fd);
+	stdio_look_at(fd);
 	errno = saved;
 }
 
@@ -239,6 +240,7 @@ int sock_socket(int domain, int type, int protocol)
 		c = conn_new(CONN_SOCK);
 		if (c && !fd_set_conn(fd, c))
 			conn_free(c);
+		stdio_look_at(fd);
 	}
 	errno = saved;
 	return fd;
@@ -321,6 +323,7 @@ int sock_accept(int fd, struct sockaddr *addr, socklen_t *len, int flags, bool h
 		fd_forget(got);
 	if (l && atomic_load(&l->mode) == CONN_LISTEN && !in_vfork_child() && ctl_up())
 		take_accepted(got, l);
+	stdio_look_at(got);
 	errno = saved;
 	return got;
 }
@@ -553,6 +556,7 @@ static void copied(int from, int to, uintptr_t held)
 		fd_let_go(held);
 	else if (held || (fd_word(to) && !in_vfork_child()))
 		fd_copied(from, to, held);
+	stdio_look_at(to);
 	errno = saved;
 }
 
@@ -615,8 +619,6 @@ int sock_dup2(int from, int to, int flags, bool is_dup3)
 	held = fd_hold(from);
 	ret = is_dup3 ? libc()->dup3(from, to, flags) : libc()->dup2(from, to);
 	copied(from, ret, held);
-	if (ret >= 0)
-		stdio_look_at(to);
 	return ret;
 }
 

@@ -7,8 +7,9 @@
  * for good if it is not ours yet:
  *  - fdopen, dprintf and their kin on it;
  *  - aio_read, aio_write, lio_listio;
- *  - it becomes stdin, stdout or stderr, which have streams from the start: by dup2, or because a
- *    program was executed with it in that place (inetd, socat EXEC with nofork).
+ *  - it becomes stdin, stdout or stderr, which have streams from the start: by dup2; because that number
+ *    was free (close(0), then dup or accept); or because a program was executed with it in that place
+ *    (inetd, socat EXEC with nofork).
  */
 #include <stdio.h>
 
