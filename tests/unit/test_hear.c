@@ -20,6 +20,7 @@ static struct {
 	bool runs, can_be_set, helps, has_it;
 	uint64_t xdp, tc;
 	uint32_t sets;			/* times that XDP was set anew */
+	uint64_t slow_ns, since_ns;	/* what the driver takes for either; silence of the heart */
 } nic;
 
 uint64_t verdict_counts(const struct attached *att, uint32_t first, uint32_t last)
@@ -35,9 +36,31 @@ bool attach_has_xdp(const struct attached *att)
 	return nic.has_it;
 }
 
-int attach_xdp_anew(struct attached *att)
+static struct slow s;
+
+static void takes_long(void)
+{
+	nic.since_ns += nic.slow_ns;
+	assert_true(nic.since_ns < TP_STALE_NS);
+}
+
+void slow_beat(struct slow *slow)
+{
+	slow->now_ns += nic.since_ns;
+	nic.since_ns = 0;
+}
+
+void attach_xdp_off(struct attached *att)
 {
 	(void)att;
+	takes_long();
+	nic.has_it = false;
+}
+
+int attach_xdp_on(struct attached *att)
+{
+	(void)att;
+	takes_long();
 	nic.sets++;
 	nic.has_it = nic.can_be_set;
 	nic.runs = nic.can_be_set && nic.helps;
@@ -62,7 +85,6 @@ int ask_after(const struct attached *a, const struct tp_flow_key *key, enum tp_a
 }
 
 static struct attached att = { .nic.ifname = "nic0" };
-static struct slow s;
 
 static int begin(void **state)
 {
@@ -130,6 +152,17 @@ static void a_driver_that_runs_it_no_more_is_given_it_anew_once(void **state)
 	nic.runs = false;
 	arrive(1, 3);
 	assert_int_equal(nic.sets, 2);
+}
+
+static void meanwhile_nobody_takes_us_for_dead(void **state)
+{
+	(void)state;
+	nic.slow_ns = TP_STALE_NS - 1;
+	nic.runs = false;
+	arrive(1, 3);
+	assert_int_equal(nic.sets, 1);
+	assert_int_equal(nic.since_ns, 0);
+	assert_int_equal(s.hear.set_ns, s.now_ns);
 }
 
 /* XDP has nothing to do for some seconds, again and again, and others lead frames past it. */
@@ -247,6 +280,7 @@ int main(void)
 		TEST(while_xdp_runs_nothing_is_done),
 		TEST(silence_means_nothing),
 		TEST(a_driver_that_runs_it_no_more_is_given_it_anew_once),
+		TEST(meanwhile_nobody_takes_us_for_dead),
 		TEST(what_others_lead_past_xdp_sets_it_anew_but_seldom),
 		TEST(what_was_taken_away_is_set_at_once),
 		TEST(looks_that_are_far_apart_say_nothing_together),

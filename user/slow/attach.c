@@ -551,13 +551,17 @@ bool attach_has_xdp(const struct attached *att)
 	return fd >= 0 && !bpf_obj_get_info_by_fd(fd, &info, &len) && info.xdp.ifindex;
 }
 
-int attach_xdp_anew(struct attached *att)
+void attach_xdp_off(struct attached *att)
+{
+	undo_xdp(att->nic.ifname, att->nic.ifindex);
+	close_xdp(att->private);
+}
+
+int attach_xdp_on(struct attached *att)
 {
 	struct attach_private *p = att->private;
 	int err;
 
-	undo_xdp(att->nic.ifname, att->nic.ifindex);
-	close_xdp(p);
 	p->tc->bss->tp_no_xdp = false;	/* before: what is not wrapped it would take for the wire's */
 	err = attach_xdp(att);
 	p->tc->bss->tp_no_xdp = err;

@@ -69,8 +69,11 @@ void detach_nic(struct attached *att);
 int attach_set_mtu(struct attached *att, uint32_t mtu);
 /* Has the NIC our XDP program still, whether the driver runs it or not? */
 bool attach_has_xdp(const struct attached *att);
-/* XDP off and on again, for a driver that has lost it (hear.c). 0 or -errno: there is none then. */
-int attach_xdp_anew(struct attached *att);
+/* XDP off, and on again, for a driver that has lost it (hear.c). Each may take long, with RTNL held.
+ * 0 or -errno: there is none then.
+ */
+void attach_xdp_off(struct attached *att);
+int attach_xdp_on(struct attached *att);
 /* The NIC's Ethernet address changed. */
 void attach_set_mac(struct attached *att, const uint8_t mac[ETH_ALEN]);
 

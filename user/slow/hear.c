@@ -70,6 +70,18 @@ static bool may_set(const struct slow *s)
 	       !attach_has_xdp(s->att);
 }
 
+/* Twice the driver sets up its queues, which may take as long as the programs wait for a heartbeat. */
+static int off_and_on(struct slow *s)
+{
+	int err;
+
+	attach_xdp_off(s->att);
+	slow_beat(s);
+	err = attach_xdp_on(s->att);
+	slow_beat(s);
+	return err;
+}
+
 static void set_anew(struct slow *s)
 {
 	const char *ifname = s->att->nic.ifname;
@@ -79,7 +91,7 @@ static void set_anew(struct slow *s)
 	if (!h->told)
 		log_warn("%s: the driver runs our XDP program no more: setting it anew", ifname);
 	h->told = true;
-	err = attach_xdp_anew(s->att);
+	err = off_and_on(s);
 	if (!err) {
 		h->sets++;
 		h->set_ns = s->now_ns;

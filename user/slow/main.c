@@ -148,11 +148,13 @@ static void go_on_leaving(struct slow *s)
 
 /* --- sources of the loop ------------------------------------------------------------------ */
 
-static void beat(struct slow *s)
+void slow_beat(struct slow *s)
 {
-	struct tp_config config = { .heartbeat_ns = s->now_ns };
+	struct tp_config config;
 	uint32_t zero = 0;
 
+	s->now_ns = clock_ns();
+	config = (struct tp_config){ .heartbeat_ns = s->now_ns };
 	bpf_map_update_elem(s->att->config_fd, &zero, &config, BPF_ANY);
 	regions_beat(s, s->now_ns);
 }
@@ -164,8 +166,7 @@ static void timer_ready(struct loop_source *src, uint32_t events)
 
 	(void)events;
 	(void)!read(src->fd, &times, sizeof(times));
-	s->now_ns = clock_ns();
-	beat(s);
+	slow_beat(s);
 	expire_run(s);
 	watch_sweep(s);
 	apps_expire(s);
@@ -331,9 +332,9 @@ static int serve(struct slow *s, struct opts *o)
 		log_err(err, "%s: cannot make the control socket", s->att->run_dir);
 		goto err_neigh;
 	}
-	s->now_ns = s->started_ns = clock_ns();
+	slow_beat(s);
+	s->started_ns = s->now_ns;
 	expire_init(s);
-	beat(s);
 	opts_ready(o);
 	tell_manager("READY=1");
 	if (!s->att->stranger_hook)

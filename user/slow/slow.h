@@ -87,6 +87,9 @@ int slow_tell(struct slow *s, uint32_t thread, const struct fast_cmd *cmd);
 /* The same, of one flow: a command without more arguments. */
 void slow_tell_flow(struct slow *s, const struct conn *c, enum fast_cmd_kind kind);
 
+/* We live. The clock is read anew: who has been long at something says so by this. */
+void slow_beat(struct slow *s);
+
 /* Begin to leave; @force: do not wait for anybody. Again: force. */
 void slow_detach(struct slow *s, bool force);
 
