@@ -41,8 +41,8 @@ enum tp_ctl_type {
 	TP_CTL_OPTIONS,
 	TP_CTL_STATUS = 64,
 	TP_CTL_FLOWS,
-	TP_CTL_WHY,
-	TP_CTL_DETACH,
+	TP_CTL_DETACH = 67,	/* 66 and 68 name an end with its port in network byte order */
+	TP_CTL_WHY = 69,
 	TP_CTL_DEMOTE,
 	TP_CTL_TEXT = 128,
 };

@@ -7,7 +7,7 @@
 #   10.0.0.1/24 c0 ───── veth ───── s0 10.0.0.2/24
 . "$(dirname "$0")/lib.sh"
 plain && skip "there is nothing to misuse without taspilot"
-need setpriv clang bpftool
+need setpriv clang bpftool socat
 
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 after_each() { detached server s0; }
@@ -51,6 +51,30 @@ test_running_nothing() { refused 2 'run' taspilot run; }
 test_demoting_nothing() { refused 2 'demote' taspilot demote; }
 test_demoting_what_is_no_flow() { refused 2 'demote.*10.0.0.1' taspilot demote 10.0.0.1; }
 test_demoting_a_flow_that_is_not_there() { refused 1 '10.0.0.2:99' taspilot demote 10.0.0.2:99; }
+
+# What the command of an older version says means another connection: its ports are swapped.
+test_what_an_older_command_asks_for_is_refused() {
+	local order
+	attach server s0
+	for order in 66 68; do
+		{ printf "\\x$(printf %x "$order")"; head -c 199 /dev/zero; } >"$TMPDIR/order"
+		wait_for not_supported
+	done
+}
+not_supported() {
+	is -95 "$(socat -t 1 - UNIX-CONNECT:/run/taspilot/s0/sock,type=5 <"$TMPDIR/order" | od -An -td4 -j8 -N4 | tr -d ' ')"
+}
+# One that is attached still when the command is a newer one's: its answer to what it does not know.
+test_a_daemon_of_another_version_is_told_from_one_that_fails() {
+	local old
+	mkdir -p /run/taspilot/s9
+	{ printf '\100\0\0\0\0\0\0\0\241\377\377\377'; head -c 388 /dev/zero; } >"$TMPDIR/answer"
+	start old server socat UNIX-LISTEN:/run/taspilot/s9/sock,type=5,fork SYSTEM:"cat $TMPDIR/answer"
+	wait_for test -S /run/taspilot/s9/sock
+	refused 1 'another version' taspilot status s9
+	stop "$old"
+	rm -r /run/taspilot/s9
+}
 
 test_a_second_attach_of_the_same_interface() {
 	attach server s0

@@ -59,6 +59,9 @@ static int ask(const char *ifname, const struct tp_ctl *question, char **ret_tex
 		log_warn("no such process");
 	else if (err)
 		log_err(err, "%s: its daemon cannot answer", ifname);
+	if (err == -EOPNOTSUPP)
+		log_hint("It is of another version than this command: 'taspilot detach %s', and attach "
+			 "anew.", ifname);
 	close(fd);
 	return err;
 }
