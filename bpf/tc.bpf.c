@@ -136,7 +136,13 @@ static __always_inline void note_syn(struct tp_flow_val *v, __u32 end, bool firs
 		flow_forget(v, TP_WATCH);
 }
 
-/* A segment of the peer in WATCH; an end, or a fragment, makes plain Linux of it. Without a whole
+/* Nothing behind tc and XDP reads these: a connection whose peer sends them would stand still. */
+static __always_inline bool has_ip_options(const struct pkt *p)
+{
+	return p->l4_off != ETH_HLEN + sizeof(struct iphdr);
+}
+
+/* A segment of the peer in WATCH; an end, a fragment, or IP options make plain Linux of it. Without a whole
  * header Linux drops it. False: it must not pass.
  */
 static __always_inline bool watch_in(struct __sk_buff *skb, const struct pkt *p,
@@ -147,7 +153,7 @@ static __always_inline bool watch_in(struct __sk_buff *skb, const struct pkt *p,
 	if (p->doff < TCP_HLEN_MIN)
 		return true;
 	v->seen_in = 1;
-	if (p->flags & (TCPF_RST | TCPF_FIN) || p->first_frag)
+	if (p->flags & (TCPF_RST | TCPF_FIN) || p->first_frag || has_ip_options(p))
 		flow_forget(v, TP_WATCH);
 	if (p->flags & TCPF_SYN)
 		note_syn(v, end_of(skb, p), first);

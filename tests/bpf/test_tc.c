@@ -150,6 +150,8 @@ static void what_linux_is_given_is_noted(void **state)
 		{ "RST", 1000, 1000, { .flags = RST, .seq = 1000 } },
 		{ "a first fragment", 1000, 1016,
 		  { .frag = MF, .flags = ACK, .seq = 1000, .payload = 16 } },
+		{ "IP options", 1000, 1016,
+		  { .ip_options = 4, .flags = ACK, .seq = 1000, .payload = 16 } },
 		{ "over the wrap", -16, 84, { .flags = ACK, .seq = -16, .payload = 100 } },
 		{ "up to the wrap", -1, 0, { .flags = ACK, .seq = -1, .payload = 1 } },
 		{ "from the wrap on", 0, 5, { .flags = ACK, .payload = 5 } },
@@ -162,7 +164,7 @@ static void what_linux_is_given_is_noted(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		bool over = cases[i].s.flags & (FIN | RST) || cases[i].s.frag;
+		bool over = cases[i].s.flags & (FIN | RST) || cases[i].s.frag || cases[i].s.ip_options;
 
 		v = busy_entry(TP_WATCH);
 		v.to_linux = cases[i].was;
@@ -389,7 +391,7 @@ static void a_watched_frame_cut_anywhere_is_safe_at_both_ends(void **state)
 	(void)state;
 	v.to_linux = 0xf0000000;	/* what is cut off is easily taken for 0, which is ahead */
 	lab_put(&v);
-	from_wire((struct lab_spec){ .ip_options = 4, .flags = ACK, .seq = v.to_linux });
+	from_wire((struct lab_spec){ .flags = ACK, .seq = v.to_linux });
 	whole = f.len;
 	for (f.len = 34; f.len <= whole; f.len++) {
 		snprintf(when, sizeof(when), "in, %u bytes", f.len);
@@ -397,6 +399,7 @@ static void a_watched_frame_cut_anywhere_is_safe_at_both_ends(void **state)
 		expect_entry(when, &v);
 	}
 	from_host((struct lab_spec){ .ip_options = 4, .flags = ACK });
+	whole = f.len;
 	for (f.len = 34; f.len <= whole; f.len++) {
 		snprintf(when, sizeof(when), "out, %u bytes", f.len);
 		expect_out(when, PASS, f.len >= f.l4 + 4 ? TP_V_TCE_WATCH : TP_V_TCE_PASS);
