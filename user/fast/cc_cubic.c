@@ -38,14 +38,15 @@
 #define DELAY_MIN_US	4000U
 #define DELAY_MAX_US	16000U
 
-struct cubic {
-	uint64_t epoch_ns;		/* when this stretch of the curve began, 0 not yet */
+struct curve {
+	uint64_t epoch_ns;		/* when this stretch of it began, 0 not yet */
 	double w_max, k, origin;	/* segments, seconds, segments */
-	double w_reno, part;
+	double w_reno;
+};
 
-	/* the same before the last reduction, if @undoable */
-	uint64_t prior_epoch_ns;
-	double prior_w_max, prior_k, prior_origin, prior_w_reno;
+struct cubic {
+	struct curve now, prior;	/* prior: before the last reduction, if @undoable */
+	double part;
 
 	/* this round trip of slow start, and the one before */
 	uint64_t round_ns, last_ack_ns;
@@ -150,19 +151,19 @@ static uint32_t slow_start(struct cc *c, uint32_t acked)
 
 static void begin_epoch(struct cc *c, struct cubic *q, uint64_t now_ns)
 {
-	q->epoch_ns = now_ns;
-	q->w_reno = c->cwnd;
+	q->now.epoch_ns = now_ns;
+	q->now.w_reno = c->cwnd;
 	q->part = 0;
-	q->origin = q->w_max > c->cwnd ? q->w_max : c->cwnd;
-	q->k = cbrt((q->origin - c->cwnd) / C);
+	q->now.origin = q->now.w_max > c->cwnd ? q->now.w_max : c->cwnd;
+	q->now.k = cbrt((q->now.origin - c->cwnd) / C);
 }
 
 /* The curve's window, a round trip ahead. */
 static double target(const struct cc *c, const struct cubic *q, uint64_t now_ns)
 {
 	double ahead = c->min_rtt_us == ~0U ? 0 : c->min_rtt_us / 1e6;
-	double t = (double)(now_ns - q->epoch_ns) / 1e9 + ahead - q->k;
-	double w = q->origin + C * t * t * t;
+	double t = (double)(now_ns - q->now.epoch_ns) / 1e9 + ahead - q->now.k;
+	double w = q->now.origin + C * t * t * t;
 
 	if (w < c->cwnd)
 		return c->cwnd;
@@ -174,17 +175,17 @@ static void avoid(struct cc *c, const struct cc_ack *a, uint32_t n)
 	struct cubic *q = cubic(c);
 	double grow, least, alpha;
 
-	if (!q->epoch_ns)
+	if (!q->now.epoch_ns)
 		begin_epoch(c, q, a->now_ns);
 	grow = (target(c, q, a->now_ns) - c->cwnd) / c->cwnd * n;
-	least = q->w_max > 0 ? 0.01 / c->cwnd : UNKNOWN_GROWTH;
+	least = q->now.w_max > 0 ? 0.01 / c->cwnd : UNKNOWN_GROWTH;
 	grow = grow > least * n ? grow : least * n;
 	/* what Reno with our beta would have by now, and as fast as Reno from w_max on */
-	alpha = q->w_reno < q->w_max ? 3 * (1 - BETA) / (1 + BETA) : 1;
-	q->w_reno += alpha * n / c->cwnd;
+	alpha = q->now.w_reno < q->now.w_max ? 3 * (1 - BETA) / (1 + BETA) : 1;
+	q->now.w_reno += alpha * n / c->cwnd;
 	q->part += grow < 0.5 * n ? grow : 0.5 * n;
-	if (q->w_reno > c->cwnd + q->part)
-		q->part = q->w_reno - c->cwnd;
+	if (q->now.w_reno > c->cwnd + q->part)
+		q->part = q->now.w_reno - c->cwnd;
 	if (q->part >= 1) {
 		uint32_t whole = (uint32_t)q->part;
 
@@ -206,16 +207,6 @@ static void acked(struct cc *c, const struct cc_ack *a)
 		avoid(c, a, left);
 }
 
-static void keep_curve(struct cubic *q)
-{
-	q->prior_epoch_ns = q->epoch_ns;
-	q->prior_w_max = q->w_max;
-	q->prior_k = q->k;
-	q->prior_origin = q->origin;
-	q->prior_w_reno = q->w_reno;
-	q->undoable = true;
-}
-
 static void undo(struct cc *c)
 {
 	struct cubic *q = cubic(c);
@@ -223,11 +214,7 @@ static void undo(struct cc *c)
 	if (!q->undoable)
 		return;
 	q->undoable = false;
-	q->epoch_ns = q->prior_epoch_ns;
-	q->w_max = q->prior_w_max;
-	q->k = q->prior_k;
-	q->origin = q->prior_origin;
-	q->w_reno = q->prior_w_reno;
+	q->now = q->prior;
 }
 
 static uint32_t ssthresh(struct cc *c, enum cc_cut why)
@@ -236,10 +223,11 @@ static uint32_t ssthresh(struct cc *c, enum cc_cut why)
 	double less = c->cwnd * BETA;
 
 	(void)why;
-	keep_curve(q);
-	q->epoch_ns = 0;
+	q->prior = q->now;
+	q->undoable = true;
+	q->now.epoch_ns = 0;
 	/* fast convergence: leave room for a newcomer */
-	q->w_max = c->cwnd < q->w_max ? c->cwnd * (1 + BETA) / 2 : c->cwnd;
+	q->now.w_max = c->cwnd < q->now.w_max ? c->cwnd * (1 + BETA) / 2 : c->cwnd;
 	return less > 2 ? (uint32_t)less : 2;
 }
 
@@ -255,9 +243,9 @@ static void restart(struct cc *c, uint64_t now_ns, uint64_t idle_ns)
 {
 	struct cubic *q = cubic(c);
 
-	q->epoch_ns = later(q->epoch_ns, now_ns, idle_ns);
+	q->now.epoch_ns = later(q->now.epoch_ns, now_ns, idle_ns);
 	if (q->undoable)
-		q->prior_epoch_ns = later(q->prior_epoch_ns, now_ns, idle_ns);
+		q->prior.epoch_ns = later(q->prior.epoch_ns, now_ns, idle_ns);
 }
 
 const struct cc_ops cc_cubic = {
