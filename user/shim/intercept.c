@@ -421,8 +421,6 @@ EXPORT int dup3(int from, int to, int flags) { return sock_dup2(from, to, flags,
 
 /* ---- waiting -------------------------------------------------------------------------- */
 
-/* Also for what is not ours: a fast thread that lets us run need not wait for us meanwhile. */
-
 static uint64_t after_ms(int ms) { return ms == 0 ? 0 : deadline_after(ms * 1000000LL); }
 
 static uint64_t after_ts(const struct timespec *ts)
@@ -436,6 +434,21 @@ static uint64_t after_ts(const struct timespec *ts)
 	return deadline_after(ts->tv_sec * (int64_t)NSEC + ts->tv_nsec);
 }
 
+/* None of ours: libc waits, and a fast thread that lets us run need not wait for us meanwhile. */
+static bool or_let_go(bool ours)
+{
+	if (likely(!ours))
+		kick_flush();
+	return ours;
+}
+
+static bool any_ours(struct pollfd *fds, nfds_t n) { return or_let_go(wait_any_ours(fds, n)); }
+
+static bool any_selected(int n, const fd_set *r, const fd_set *w, const fd_set *x)
+{
+	return or_let_go(wait_select_ours(n, r, w, x));
+}
+
 /* glibc declares the array write-only, which half of it is not. */
 static struct pollfd *both_ways(struct pollfd *fds)
 {
@@ -446,20 +459,16 @@ static struct pollfd *both_ways(struct pollfd *fds)
 EXPORT int poll(struct pollfd *fds, nfds_t n, int ms)
 {
 	fds = both_ways(fds);
-	if (BAD_PTR(fds) || likely(!wait_any_ours(fds, n))) {
-		kick_flush();
+	if (BAD_PTR(fds) || likely(!any_ours(fds, n)))
 		return libc()->poll(fds, n, ms);
-	}
 	return (int)ret_errno(wait_poll(fds, n, after_ms(ms), NULL));
 }
 
 EXPORT int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *limit, const sigset_t *mask)
 {
 	fds = both_ways(fds);
-	if (BAD_PTR(fds) || likely(!wait_any_ours(fds, n)) || bad_ts(limit)) {
-		kick_flush();
+	if (BAD_PTR(fds) || likely(!any_ours(fds, n)) || bad_ts(limit))
 		return libc()->ppoll(fds, n, limit, mask);
-	}
 	return (int)ret_errno(wait_poll(fds, n, after_ts(limit), mask));
 }
 
@@ -468,11 +477,9 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *limit)
 	uint64_t deadline = FOREVER, now;
 	int ret;
 
-	if (likely(!wait_select_ours(n, r, w, x)) ||
-	    (limit && (limit->tv_sec < 0 || limit->tv_usec < 0))) {
-		kick_flush();
+	if (likely(!any_selected(n, r, w, x)) ||
+	    (limit && (limit->tv_sec < 0 || limit->tv_usec < 0)))
 		return libc()->select(n, r, w, x, limit);
-	}
 	if (limit)
 		deadline = limit->tv_sec || limit->tv_usec ?
 			   deadline_after(limit->tv_sec * (int64_t)NSEC + limit->tv_usec * 1000LL) :
@@ -490,10 +497,8 @@ EXPORT int select(int n, fd_set *r, fd_set *w, fd_set *x, struct timeval *limit)
 EXPORT int pselect(int n, fd_set *r, fd_set *w, fd_set *x, const struct timespec *limit,
 		   const sigset_t *mask)
 {
-	if (likely(!wait_select_ours(n, r, w, x)) || bad_ts(limit)) {
-		kick_flush();
+	if (likely(!any_selected(n, r, w, x)) || bad_ts(limit))
 		return libc()->pselect(n, r, w, x, limit, mask);
-	}
 	return (int)ret_errno(wait_select(n, r, w, x, after_ts(limit), mask));
 }
 
