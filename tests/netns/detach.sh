@@ -12,31 +12,16 @@ need socat rpc_server
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 after_each() { detached server s0; }
 
-# open_conversation PORT - a client whose lines come back; say LINE. bash forgets the names of its ends
-# when it has ended.
-open_conversation() {
-	coproc C { exec nsenter --net=/run/netns/client socat - TCP:10.0.0.2:"$1",nodelay; }
-	talker=$C_PID from=${C[0]} to=${C[1]}
-}
-say() {
-	local got
-	echo "$1" >&"$to"
-	read -r -t 60 got <&"$from" || { echo "no answer to '$1'"; return 1; }
-	is "$1" "$got"
-}
-close_conversation() { exec {to}>&-; wait "$talker" || true; }
-
-
 test_a_connection_that_was_never_ours_survives() {
 	local served
 	attach server s0
 	start served server socat TCP-LISTEN:7,reuseaddr,fork EXEC:cat
 	wait_for listening server 7
-	open_conversation 7
+	call 7
 	say before
 	detach server s0
 	say after
-	close_conversation
+	end_call
 	stop "$served"
 }
 
@@ -45,11 +30,11 @@ test_an_accelerated_connection_survives() {
 	attach server s0
 	accel served server socat TCP-LISTEN:8,reuseaddr PIPE
 	wait_for listening server 8
-	open_conversation 8
+	call 8
 	say before; say "and again"
 	detach server s0
 	say after; say "and long after"
-	close_conversation
+	end_call
 	wait_for gone "$served"
 }
 
@@ -60,11 +45,11 @@ test_detach_says_what_lives_on() {
 	attach server s0
 	accel served server socat TCP-LISTEN:8,reuseaddr PIPE
 	wait_for listening server 8
-	open_conversation 8
+	call 8
 	wait_for goes_fast
 	detach server s0 2>&1 | tee "$TMPDIR/said"
 	grep '^taspilot: s0: 1 connection lives on in Linux; .* its numbers and goes when it ends$' "$TMPDIR/said"
-	close_conversation
+	end_call
 	wait_for gone "$served"
 }
 goes_fast() { say something && in_ns server taspilot flows --json | jq -e '[.. | objects | .tx_bytes? // 0] | add > 0'; }
@@ -74,11 +59,11 @@ test_an_idle_accelerated_connection_without_a_byte_survives() {
 	attach server s0
 	accel served server socat TCP-LISTEN:8,reuseaddr PIPE
 	wait_for listening server 8
-	open_conversation 8
+	call 8
 	wait_for accepted 8
 	detach server s0
 	say "first bytes"
-	close_conversation
+	end_call
 	wait_for gone "$served"
 }
 accepted() { [ -n "$(in_ns server ss -Htn state established "sport = :$1")" ]; }
@@ -134,11 +119,11 @@ test_with_force_nothing_is_waited_for() {
 	attach server s0
 	accel served server socat TCP-LISTEN:8,reuseaddr PIPE
 	wait_for listening server 8
-	open_conversation 8
+	call 8
 	say before
 	detach server s0 --force
 	[ ! -e /run/taspilot/s0 ]
-	close_conversation
+	end_call
 	wait_for gone "$served"
 }
 

@@ -12,22 +12,8 @@ need socat talk jq
 link client c0 10.0.0.1/24  server s0 10.0.0.2/24
 attach server s0
 
-# serve PORT [SOCKET OPTIONS] - an echo server for one connection, and a client that talks to it
-serve() {
-	accel served server socat "TCP-LISTEN:$1,reuseaddr,nodelay${2:+,$2}" PIPE
-	wait_for listening server "$1"
-	coproc C { exec nsenter --net=/run/netns/client socat - "TCP:10.0.0.2:$1,nodelay"; }
-	say "it begins"
-	plain || wait_for flows_are 1
-}
-say() {
-	local got
-	echo "$1" >&"${C[1]}"
-	read -r -t 60 got <&"${C[0]}" || { echo "no answer to '$1'"; return 1; }
-	is "$1" "$got"
-}
-hang_up() { local p=$C_PID; exec {C[1]}>&-; wait "$p" || true; wait_for gone "$served"; }
-flows_are() { [ "$(tp_status server s0 flows)" = "$1" ]; }
+# serve PORT [SOCKET OPTIONS] - a conversation that is ours
+serve() { talk_on "$@"; plain || wait_for flows_are 1; }
 mss() { flow .mss; }
 # flow FIGURE - of the only one there is
 flow() { in_ns server taspilot flows --json | jq -r ".[0]$1"; }
@@ -85,7 +71,7 @@ test_keepalive_finds_a_dead_peer() {
 	in_ns client ip link set c0 down
 	wait_for gone "$served"
 	in_ns client ip link set c0 up
-	kill "$C_PID"
+	kill "$talker"
 	plain || wait_for flows_are 0
 }
 

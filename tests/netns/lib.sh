@@ -178,6 +178,31 @@ native_here() {
 		! grep 'no XDP driver support' "$TMPDIR/native" || skip "no native XDP on $2"
 }
 
+# --- a conversation: lines that come back, between the two namespaces of most tests ---------
+
+# call PORT - a client whose lines come back; bash forgets the names of its ends when it has ended
+call() {
+	coproc C { exec nsenter --net=/run/netns/client socat - "TCP:10.0.0.2:$1,nodelay"; }
+	talker=$C_PID from=${C[0]} to=${C[1]}
+}
+say() {
+	local got
+	echo "$1" >&"$to"
+	read -r -t 60 got <&"$from" || { echo "no answer to '$1'"; return 1; }
+	is "$1" "$got"
+}
+end_call() { exec {to}>&-; wait "$talker" || true; }
+# talk_on PORT [SOCKET OPTIONS] - an echo server for one connection, $served, and a call to it; hang_up
+talk_on() {
+	accel served server socat "TCP-LISTEN:$1,reuseaddr,nodelay${2:+,$2}" PIPE
+	wait_for listening server "$1"
+	call "$1"
+	say "it begins"
+}
+hang_up() { end_call; wait_for gone "$served"; }
+# flows_are N - fast flows of s0
+flows_are() { [ "$(tp_status server s0 flows)" = "$1" ]; }
+
 # daemon_pid IF
 daemon_pid() { cat "${TASPILOT_RUN_DIR:-/run/taspilot}/$1/pid"; }
 
